@@ -1,0 +1,227 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// delivery is one task in the hands of this worker, from its claim to its end.
+type delivery struct {
+	port    *port
+	life    int // the incarnation of the port that claimed it
+	claimed store.Claimed
+	now     int64 // the server's clock when it was claimed; 0 if not known
+
+	// Under port.w.slots.mu, while it runs:
+	next, prev *delivery
+	cancel     context.CancelCauseFunc
+}
+
+// Run runs the task; it is called by the crew.
+func (d *delivery) Run() {
+	w := d.port.w
+	note := d.claimed.Note
+	m, err := d.parse()
+	if err == nil {
+		err = d.refuse(note)
+	}
+	if err != nil {
+		if m == nil {
+			m = &queue.Message{ID: d.claimed.ID}
+		}
+		d.end(m, nil, err, 0)
+		return
+	}
+
+	attempt := note.Attempts + 1
+	ctx, cancel := context.WithCancelCause(context.Background())
+	running := &queue.Running{
+		ID: m.ID, Type: m.Type, Queue: m.Queue, Attempt: attempt,
+		Token: uint64(attempt + note.Crashes), Headers: m.Headers, //nolint:gosec // counts
+	}
+	if m.Timeout > 0 {
+		running.Deadline = time.Now().Add(m.Timeout)
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
+		defer stop()
+	}
+	ctx = queue.WithRunning(ctx, running)
+	d.cancel = cancel
+	if !d.began() {
+		d.end(m, nil, queue.ErrLeaseLost, 0)
+		return
+	}
+	began := time.Now()
+	run.Call(ctx, w.mux, m, func(value []byte, err error) {
+		took := time.Since(began)
+		if err == nil && len(value) > w.cfg.MaxMessage {
+			err = fmt.Errorf("%w: the value of %q has %d bytes, the limit is %d; store it elsewhere and return a reference, or raise consumer.Config.MaxMessage",
+				queue.ErrTooLarge, m.Type, len(value), w.cfg.MaxMessage)
+		}
+		d.end(m, value, err, took)
+	})
+}
+
+// parse reads the message. What cannot be read is dead: it stays where a person
+// can look at it, and holds nobody up.
+func (d *delivery) parse() (*queue.Message, error) {
+	if n := len(d.claimed.Wire); n > d.port.w.cfg.MaxMessage {
+		return nil, fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
+	}
+	m, err := queue.ParseMessage(d.claimed.Wire)
+	if err != nil {
+		return nil, err
+	}
+	m.ID, m.Queue, m.Priority = d.claimed.ID, d.port.line.Queue, d.claimed.Note.Priority()
+	return m, nil
+}
+
+// refuse returns why the task must not be run, if so.
+func (d *delivery) refuse(n store.Note) error {
+	if n.Crashes >= d.port.w.cfg.MaxCrashes {
+		return queue.NoRetry(fmt.Errorf("%w: %d deliveries of the task ended with the loss of the worker that ran it", queue.ErrWorkerLost, n.Crashes))
+	}
+	if n.Expires > 0 && d.now > n.Expires {
+		return fmt.Errorf("%w: it waited %v too long", queue.ErrExpired, time.Duration(d.now-n.Expires)*time.Millisecond)
+	}
+	return nil
+}
+
+// began puts d among the running. It returns false if the lease was lost before.
+func (d *delivery) began() bool {
+	p := d.port
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.life != d.life {
+		return false
+	}
+	d.next = p.first
+	if d.next != nil {
+		d.next.prev = d
+	}
+	p.first = d
+	return true
+}
+
+// giveBack hands the task back, which nobody has begun.
+func (d *delivery) giveBack() {
+	d.port.w.stats.givenBack.Add(1)
+	d.finish(store.End{ID: d.claimed.ID, Verdict: queue.VerdictGiveBack}, -1)
+}
+
+// end decides what becomes of the task.
+func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Duration) {
+	w := d.port.w
+	note := d.claimed.Note
+	attempt := note.Attempts + 1
+	v := queue.Verdict{Kind: queue.VerdictDone}
+	if err != nil {
+		v = queue.Decide(err, queue.Attempt{
+			Number: attempt, Crashes: note.Crashes, Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64(), //nolint:gosec // jitter
+		})
+	}
+	e := store.End{ID: d.claimed.ID, Verdict: v.Kind, Delay: v.Delay, Keep: m.Keep, Attempt: attempt, Value: value}
+	if m.Group == d.port.line.Group {
+		e.ReplyTo = m.ReplyTo
+	}
+	wanted := e.ReplyTo != "" || e.Keep > 0
+	switch v.Kind {
+	case queue.VerdictDone:
+		w.stats.succeeded.Add(1)
+		if wanted {
+			e.Outcome = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: attempt, Value: value, Codec: m.Codec}
+		}
+	case queue.VerdictRetry:
+		w.stats.retried.Add(1)
+		note.Attempts = attempt
+		e.Note = note
+		e.Outcome = w.mux.Failure(m, queue.StateDead, attempt, err)
+	case queue.VerdictDead:
+		w.stats.dead.Add(1)
+		e.Outcome = w.mux.Failure(m, queue.StateDead, attempt, err)
+	case queue.VerdictCancel:
+		e.Outcome = w.mux.Failure(m, queue.StateCancelled, attempt, err)
+	case queue.VerdictExpire:
+		e.Outcome = w.mux.Failure(m, queue.StateExpired, 0, err)
+	case queue.VerdictPark:
+		e.Delay = parkFor
+	case queue.VerdictGiveBack:
+		w.stats.givenBack.Add(1)
+	case queue.VerdictDrop:
+	}
+	d.tell(m, v, attempt, took, err)
+	d.finish(e, took)
+}
+
+// parkFor is how long a task of an unknown type waits before it is offered again,
+// maybe to a worker that knows it.
+const parkFor = 2 * time.Second
+
+// tell logs the end of a task that did not simply succeed.
+func (d *delivery) tell(m *queue.Message, v queue.Verdict, attempt int, took time.Duration, err error) {
+	if err == nil {
+		return
+	}
+	log := d.port.w.log.With(
+		zap.Stringer("task_id", d.claimed.ID), zap.String("task_type", m.Type), zap.String("queue", d.port.line.Queue),
+		zap.Int("attempt", attempt), zap.Duration("duration", took), zap.Error(err))
+	switch v.Kind {
+	case queue.VerdictRetry:
+		log.Info("task failed, will be tried again", zap.Duration("retry_in", v.Delay))
+	case queue.VerdictDead:
+		log.Error("task is dead")
+	case queue.VerdictPark:
+		log.Warn("no handler for this task type: the task waits for a worker that has one", zap.Duration("retry_in", parkFor))
+	default:
+		log.Info("task ended early")
+	}
+}
+
+// finish takes d off the books and has its end told. took is negative for a task
+// that was not run.
+func (d *delivery) finish(e store.End, took time.Duration) {
+	p := d.port
+	s := &p.w.slots
+	s.mu.Lock()
+	s.held--
+	s.alone = s.alone && s.held > 0
+	if d.cancel != nil && (p.first == d || d.prev != nil) {
+		if d.prev != nil {
+			d.prev.next = d.next
+		} else {
+			p.first = d.next
+		}
+		if d.next != nil {
+			d.next.prev = d.prev
+		}
+	}
+	if took >= 0 {
+		s.ahead.ran(took, len(d.claimed.Wire))
+	}
+	if p.life == d.life && e.Verdict != queue.VerdictDrop {
+		p.ends = append(p.ends, e)
+	}
+	p.lanes.Signal()
+	p.bells.Signal()
+	if len(s.ports) > 1 {
+		for _, q := range s.ports {
+			if q != p {
+				q.lanes.Signal()
+				q.bells.Signal()
+			}
+		}
+	}
+	s.mu.Unlock()
+	if d.cancel != nil {
+		d.cancel(nil)
+	}
+}

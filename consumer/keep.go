@@ -1,0 +1,177 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// keep renews the port's lease and looks after the leases of others, until ctx is
+// done.
+func (p *port) keep(ctx context.Context) {
+	every := min(p.w.cfg.Lease/3, p.w.cfg.Sweep)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.beat(ctx)
+		}
+	}
+}
+
+func (p *port) beat(ctx context.Context) {
+	s := &p.w.slots
+	s.mu.Lock()
+	name, life := p.consumer, p.life
+	s.mu.Unlock()
+	sent := time.Now()
+	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, p.w.cfg.KeepDead)
+	switch {
+	case errors.Is(err, store.ErrLapsed):
+		p.lapse(life)
+		return
+	case err != nil:
+		if ctx.Err() == nil {
+			p.w.log.Warn("heartbeat failed", zap.String("queue", p.line.Queue), zap.Error(err))
+		}
+		return
+	}
+	if p.renewedIf(life, sent); b.Recovered > 0 || b.Lapsed > 0 {
+		p.w.stats.recovered.Add(int64(b.Recovered))
+		p.w.log.Warn("took over from lost workers", zap.String("queue", p.line.Queue), zap.Int("workers", b.Lapsed), zap.Int("tasks", b.Recovered))
+	}
+	if b.Claim {
+		p.rouse()
+	}
+	s.mu.Lock()
+	trim := p.line.Group != ""
+	s.mu.Unlock()
+	if trim {
+		p.trim()
+	}
+}
+
+// renewed notes that the lease was asked for at the given moment, by this
+// machine's clock, and given: it is good for Config.Lease from then on. A sixth
+// of it is left for the handlers to notice.
+func (p *port) renewed(sent time.Time) {
+	left := p.w.cfg.Lease - p.w.cfg.Lease/6 - time.Since(sent)
+	if p.fence == nil {
+		p.fence = time.AfterFunc(left, p.fenced)
+		return
+	}
+	p.fence.Reset(left)
+}
+
+func (p *port) renewedIf(life int, sent time.Time) {
+	p.w.slots.mu.Lock()
+	defer p.w.slots.mu.Unlock()
+	if p.life == life {
+		p.renewed(sent)
+	}
+}
+
+// fenced is called when the lease was not renewed for so long that others may
+// take over: the worker stops before they start.
+func (p *port) fenced() {
+	p.w.slots.mu.Lock()
+	life := p.life
+	p.w.slots.mu.Unlock()
+	p.lapse(life)
+}
+
+// lapse gives up everything that belongs to an incarnation whose lease is lost,
+// and signs on as a new one.
+func (p *port) lapse(life int) {
+	s := &p.w.slots
+	s.mu.Lock()
+	if p.life != life {
+		s.mu.Unlock()
+		return
+	}
+	p.life++
+	old := p.consumer
+	p.consumer = newConsumerName()
+	name := p.consumer
+	clear(p.ends)
+	p.ends = p.ends[:0]
+	clear(p.belled)
+	p.resync = false
+	if s.emptying == p {
+		s.emptying = nil
+	}
+	p.dry = true // until signed on
+	s.mu.Unlock()
+	p.w.stats.lapsed.Add(1)
+	n := p.cancelRunning(queue.ErrLeaseLost)
+	p.w.log.Warn("lease lost: running tasks are cancelled, other workers take them over",
+		zap.String("queue", p.line.Queue), zap.String("worker_id", old), zap.Int("tasks", n))
+	go p.signOn(name)
+}
+
+// signOn signs a new incarnation on, however long Redis takes to be there.
+func (p *port) signOn(name string) {
+	wait := newBackoff()
+	for {
+		sent := time.Now()
+		err := p.w.store.SignOn(context.Background(), p.line, name, p.w.cfg.Lease, p.w.cfg.KeepDead)
+		s := &p.w.slots
+		s.mu.Lock()
+		if s.stopped || p.consumer != name {
+			s.mu.Unlock()
+			return
+		}
+		if err == nil {
+			p.renewed(sent)
+			s.hungry(p)
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		time.Sleep(wait.NextBackOff())
+	}
+}
+
+// cancelRunning cancels the port's running tasks with the given cause and returns
+// how many there are.
+func (p *port) cancelRunning(cause error) int {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for d := p.first; d != nil; d = d.next {
+		d.cancel(cause)
+		n++
+	}
+	return n
+}
+
+// steward hands back tasks that wait here although no slot has become free for a
+// while: another worker may be idle.
+func (w *Worker) steward(ctx context.Context) {
+	const stale = 20 * time.Millisecond
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.prefed:
+		}
+		waiting, before := w.crew.Waiting()
+		for waiting > 0 && ctx.Err() == nil {
+			pause(ctx, stale)
+			var begun uint64
+			if waiting, begun = w.crew.Waiting(); begun == before && waiting > 0 {
+				w.giveBackWaiting()
+			}
+			before = begun
+		}
+	}
+}

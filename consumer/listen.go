@@ -1,0 +1,117 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/run"
+)
+
+// listen waits at the line's bell whenever the line has nothing and a slot is
+// free, until ctx is done and the bell closed.
+func (p *port) listen(ctx context.Context) {
+	// A wait must end before others may take the lease for lapsed, or a task could
+	// be moved to a consumer that is gone.
+	patience := min(5*time.Second, p.w.cfg.Lease/2)
+	var wait *backoff.ExponentialBackOff
+	for p.reserve(ctx) {
+		name := p.name()
+		rung, ok, err := p.bell.Wait(ctx, p.line, name, patience)
+		if ctx.Err() != nil {
+			p.unreserve()
+			return
+		}
+		if err != nil {
+			// The bell may have rung all the same: the next turn asks.
+			p.lost()
+			if wait == nil {
+				wait = newBackoff()
+				p.w.log.Warn("waiting for tasks failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
+			}
+			pause(ctx, wait.NextBackOff())
+			continue
+		}
+		wait = nil
+		s := &p.w.slots
+		s.mu.Lock()
+		s.reserved--
+		p.listens = false
+		if s.emptying != nil {
+			s.emptying.lanes.Signal()
+		}
+		var d *delivery
+		if ok {
+			if rung.More {
+				s.hungry(p)
+				p.lanes.Signal()
+			}
+			if rung.Task != nil && name == p.consumer {
+				d = &delivery{port: p, life: p.life, claimed: *rung.Task}
+				p.belled[rung.Task.ID] = struct{}{}
+				s.held++
+				if !rung.More {
+					p.claimSoon()
+				}
+			}
+		}
+		s.mu.Unlock()
+		if d != nil {
+			p.start([]run.Job{d})
+		}
+	}
+}
+
+// reserve waits until the port should listen, and keeps a slot for what comes.
+func (p *port) reserve(ctx context.Context) bool {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if ctx.Err() != nil || s.stopped {
+			return false
+		}
+		if p.dry && s.spare() > 0 && s.emptying == nil && !p.resync {
+			s.reserved++
+			p.listens = true
+			return true
+		}
+		p.bells.Wait()
+	}
+}
+
+func (p *port) unreserve() {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved--
+	p.listens = false
+}
+
+// lost notes that a wait has failed, so that what came over the bell may have
+// been lost on the way here.
+func (p *port) lost() {
+	p.unreserve()
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.resync = true
+	s.hungry(p)
+	p.lanes.Broadcast()
+}
+
+// claimSoon makes the port claim after a moment unless a turn does so before.
+// w.slots.mu is held.
+func (p *port) claimSoon() {
+	if p.later == nil && p.w.slots.spare() > 0 {
+		p.later = time.AfterFunc(soon, p.rouse)
+	}
+}
+
+func (p *port) closeBell() {
+	if err := p.bell.Close(); err != nil {
+		p.w.log.Debug("closing the bell", zap.Error(err))
+	}
+}

@@ -1,0 +1,346 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+const (
+	// lanesPerPort round trips may be under way at once: while one is on the wire,
+	// the crew runs what the other brought.
+	lanesPerPort = 2
+	// claimMost is what one turn claims at most, so that two lanes take turns.
+	claimMost = 256
+	// worthwhile is how much there must be to tell before a second round trip starts
+	// beside one that is under way: below it, waiting makes better batches.
+	worthwhile = 32
+	// soon is how long a worker that was handed a task waits before it claims more:
+	// usually the end of that task comes first and claims along.
+	soon = time.Millisecond
+)
+
+// port is where a worker meets one line: it claims there, tells what became of
+// the tasks, and keeps its lease.
+type port struct {
+	w         *Worker
+	line      store.Line
+	retention time.Duration
+	rank      int
+	weight    float64
+	bell      *store.Bell
+
+	// Under w.slots.mu:
+
+	consumer string  // this incarnation's name; changed when the lease is lost
+	life     int     // counts incarnations
+	served   float64 // tasks claimed, by weight
+	dry      bool    // the line had less than was asked for: the bell will tell
+	ends     []store.End
+	under    int                       // turns under way
+	telling  int                       // those among them that carry ends
+	resync   bool                      // something that came over the bell may have been lost
+	poke     bool                      // take a turn even if no slot is free
+	listens  bool                      // a slot is reserved for what comes over the bell
+	belled   map[queue.TaskID]struct{} // came over the bell and not yet known to be finished
+	first    *delivery                 // the running ones, a list
+	later    *time.Timer
+	wakeAt   *time.Timer
+	trimIn   int        // tasks of a stream until the next trim
+	lanes    *sync.Cond // there may be something for a lane to do
+	bells    *sync.Cond // the port may be ready to listen
+	lastBeat time.Time
+
+	fence *time.Timer // fires when the lease must be taken for lost
+}
+
+const trimEvery = 2000
+
+func newPort(w *Worker, line store.Line, layout queue.Layout, rank int, weight float64) *port {
+	p := &port{
+		w: w, line: line, retention: layout.Retention, rank: rank, weight: weight,
+		consumer: newConsumerName(),
+		belled:   map[queue.TaskID]struct{}{},
+		bell:     w.store.Bell(),
+		trimIn:   trimEvery,
+	}
+	p.lanes = sync.NewCond(&w.slots.mu)
+	p.bells = sync.NewCond(&w.slots.mu)
+	return p
+}
+
+func (p *port) name() string {
+	p.w.slots.mu.Lock()
+	defer p.w.slots.mu.Unlock()
+	return p.consumer
+}
+
+// lane takes turns, one after the other, until ctx is done.
+func (p *port) lane(ctx context.Context, index int) {
+	t := store.Turn{Line: p.line, Lane: index, Lease: p.w.cfg.Lease}
+	life := 0
+	for p.prepare(ctx, &t, &life) {
+		sent := time.Now()
+		reply, err := p.take(ctx, &t)
+		p.absorb(&t, life, reply, time.Since(sent), err)
+	}
+}
+
+// prepare waits until there is something to tell or to ask for, and fills in t.
+// It returns false when the lane shall end.
+func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if ctx.Err() != nil {
+			return false
+		}
+		if p.due(s) {
+			break
+		}
+		p.lanes.Wait()
+	}
+	if *life != p.life {
+		*life, t.Number = p.life, 0
+	}
+	want := s.grant(p)
+	t.Consumer = p.consumer
+	t.Number++
+	n := min(len(p.ends), store.MaxTurn)
+	t.Ends = append(t.Ends[:0], p.ends[:n]...)
+	rest := copy(p.ends, p.ends[n:])
+	clear(p.ends[rest:])
+	p.ends = p.ends[:rest]
+	t.Want = want
+	t.Empty = s.empty()
+	t.Full = s.spare() <= 0
+	t.Quiet = s.stopped
+	t.Resync = p.resync
+	p.resync, p.poke = false, false
+	p.under++
+	if n > 0 {
+		p.telling++
+	}
+	s.asked += want
+	if want > 0 && p.later != nil {
+		p.later.Stop()
+		p.later = nil
+	}
+	return true
+}
+
+// due reports whether a turn should be taken now. s.mu is held.
+func (p *port) due(s *slots) bool {
+	if p.resync {
+		return p.under == 0 // alone, so that nothing else changes what is in flight
+	}
+	if p.under == 0 {
+		return len(p.ends) > 0 || p.poke || !p.dry && s.grant(p) > 0
+	}
+	if p.telling == 0 && len(p.ends) > 0 {
+		return true // only a claim is under way: do not make the one who waits wait
+	}
+	return len(p.ends) >= worthwhile
+}
+
+// take carries the turn out, however long Redis takes to be there. It is the same
+// turn each time, so it happens once.
+func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error) {
+	var wait *backoff.ExponentialBackOff
+	for {
+		reply, err := p.w.store.Take(context.Background(), t)
+		if err == nil || errors.Is(err, store.ErrLapsed) || ctx.Err() != nil {
+			return reply, err
+		}
+		if wait == nil {
+			wait = newBackoff()
+			p.w.log.Warn("turn failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
+		}
+		if p.name() != t.Consumer { // the lease was given up meanwhile
+			return nil, store.ErrLapsed
+		}
+		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// absorb books what a turn brought and sets its tasks going.
+func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) {
+	s := &p.w.slots
+	s.mu.Lock()
+	p.under--
+	if len(t.Ends) > 0 {
+		p.telling--
+	}
+	s.asked -= t.Want
+	p.lanes.Broadcast() // the other lane, and whoever waits for the line to be flushed
+	if err != nil || life != p.life {
+		// What the turn carried is void with the lease, or, if the worker is being
+		// stopped, will be handed back when it lapses.
+		s.mu.Unlock()
+		if errors.Is(err, store.ErrLapsed) {
+			p.lapse(life)
+		}
+		return
+	}
+	for _, e := range t.Ends {
+		delete(p.belled, e.ID)
+	}
+	p.review(t, r)
+	s.ahead.turned(trip, s.size, s.mostAhead)
+	if s.emptying == p && !r.Drain && !r.Alone && t.Want > 0 {
+		s.emptying = nil
+	}
+	if r.Drain || r.Alone {
+		s.emptying, s.alone, p.dry = p, r.Alone, false
+	}
+	if t.Want > 0 && s.emptying == nil {
+		s.charge(p, len(r.Tasks))
+		if len(r.Tasks) < t.Want {
+			p.dry = true
+		}
+		p.bells.Signal()
+		for _, q := range s.ports { // who was put off may ask now
+			if q != p && !q.dry {
+				q.lanes.Signal()
+			}
+		}
+	}
+	if r.Wake >= 0 {
+		p.wakeIn(r.Wake)
+	}
+	jobs := make([]run.Job, 0, len(r.Tasks))
+	for i := range r.Tasks {
+		c := &r.Tasks[i]
+		if _, known := p.belled[c.ID]; known {
+			continue // a resync says again what was not lost
+		}
+		if t.Resync {
+			p.belled[c.ID] = struct{}{}
+		}
+		jobs = append(jobs, &delivery{port: p, life: life, claimed: *c, now: r.Now})
+	}
+	s.held += len(jobs)
+	trim := p.trimDue(len(jobs))
+	s.mu.Unlock()
+	p.start(jobs)
+	if trim {
+		p.trim()
+	}
+}
+
+// start hands jobs to the crew.
+func (p *port) start(jobs []run.Job) {
+	if len(jobs) == 0 {
+		return
+	}
+	p.w.stats.claimed.Add(int64(len(jobs)))
+	if p.w.crew.Add(jobs...) {
+		select {
+		case p.w.prefed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// review deals with endings that were not accepted. w.slots.mu is held.
+func (p *port) review(t *store.Turn, r *store.TurnReply) {
+	if len(r.Stale) > 0 {
+		p.w.stats.refused.Add(int64(len(r.Stale)))
+		for _, id := range r.Stale {
+			p.w.log.Warn("ending refused: the task is another worker's by now", zap.String("queue", p.line.Queue), zap.Stringer("task_id", id))
+		}
+	}
+	if len(r.Watched) == 0 {
+		return
+	}
+	watched := make(map[queue.TaskID]bool, len(r.Watched))
+	for _, id := range r.Watched {
+		watched[id] = true
+	}
+	for _, e := range t.Ends {
+		if watched[e.ID] {
+			e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value}
+			p.ends = append(p.ends, e)
+		}
+	}
+}
+
+// wakeIn makes the port claim when something is due. w.slots.mu is held.
+func (p *port) wakeIn(d time.Duration) {
+	if p.wakeAt != nil {
+		p.wakeAt.Stop()
+	}
+	p.wakeAt = time.AfterFunc(d, p.rouse)
+}
+
+// rouse makes the port claim.
+func (p *port) rouse() {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.poke = true
+	s.hungry(p)
+	p.lanes.Signal()
+}
+
+// flushed waits until everything that has ended was told, or limit has passed.
+func (p *port) flushed(limit time.Time) bool {
+	t := time.AfterFunc(time.Until(limit), func() {
+		p.w.slots.mu.Lock()
+		defer p.w.slots.mu.Unlock()
+		p.lanes.Broadcast()
+	})
+	defer t.Stop()
+	p.w.slots.mu.Lock()
+	defer p.w.slots.mu.Unlock()
+	for (len(p.ends) > 0 || p.under > 0) && time.Now().Before(limit) {
+		p.lanes.Broadcast()
+		p.lanes.Wait()
+	}
+	return len(p.ends) == 0 && p.under == 0
+}
+
+func (p *port) trimDue(n int) bool {
+	if p.line.Group == "" {
+		return false
+	}
+	if p.trimIn -= n; p.trimIn > 0 {
+		return false
+	}
+	p.trimIn = trimEvery
+	return true
+}
+
+// trim drops what nobody needs any more from a stream. A failure is made up for
+// by the next one.
+func (p *port) trim() {
+	if _, err := p.w.store.Trim(context.Background(), p.line, p.retention); err != nil {
+		p.w.log.Debug("trim failed", zap.String("queue", p.line.Queue), zap.Error(err))
+	}
+}
+
+// newBackoff is how tries at a Redis that is not there are spaced.
+func newBackoff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, time.Second
+	b.Reset()
+	return b
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

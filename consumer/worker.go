@@ -1,0 +1,305 @@
+// Package consumer runs the tasks of queues in a bounded pool.
+//
+//	w, err := consumer.New(rdb, consumer.Config{Concurrency: 8}, tasks.Resize.Handler(resize))
+//	err = w.Run(ctx)
+//
+// A worker holds a lease on what it runs and renews it with one heartbeat. If it
+// dies, others take its tasks over when the lease has lapsed; if it was only cut
+// off, what it still says about them is refused.
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// Worker takes tasks from queues and runs them. Make it with [New].
+type Worker struct {
+	cfg   Config
+	store *store.Store
+	mux   *queue.Mux
+	crew  *run.Crew
+	log   *zap.Logger
+
+	ran    atomic.Bool
+	quiet  chan struct{} // closed by Quiet
+	hurry  chan struct{} // closed by Abort
+	onceQ  sync.Once
+	onceH  sync.Once
+	stats  counters
+	slots  slots
+	ports  []*port
+	prefed chan struct{} // cap 1: tasks wait in the crew
+}
+
+// New makes a worker for the tasks of the given routes. It does not talk to
+// Redis. The Redis client stays the caller's to close, after Run has returned.
+func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.New(rdb)
+	if err != nil {
+		return nil, err
+	}
+	mux, err := queue.NewMux(routes, cfg.Middleware...)
+	if err != nil {
+		return nil, err
+	}
+	if mux.Types() == 0 {
+		return nil, fmt.Errorf("%w: the worker has no handlers; pass at least one task.Handler(f)", queue.ErrOption)
+	}
+	w := &Worker{
+		cfg: cfg, store: s, mux: mux, log: cfg.Logger,
+		crew:   run.NewCrew(cfg.Concurrency),
+		quiet:  make(chan struct{}),
+		hurry:  make(chan struct{}),
+		prefed: make(chan struct{}, 1),
+	}
+	w.slots.size, w.slots.strict, w.slots.mostAhead = cfg.Concurrency, cfg.Strict, max(cfg.LookAhead, 0)
+	return w, nil
+}
+
+// Stats counts what a worker has done so far.
+type Stats struct {
+	Claimed   int64 // tasks taken
+	Succeeded int64
+	Retried   int64 // attempts that failed and will be tried again
+	Dead      int64
+	GivenBack int64 // tasks handed back unfinished
+	Refused   int64 // endings that came too late: another worker had taken over
+	Recovered int64 // tasks taken over from lost workers
+	Lapsed    int64 // times this worker lost its own lease
+}
+
+type counters struct {
+	claimed, succeeded, retried, dead, givenBack, refused, recovered, lapsed atomic.Int64
+}
+
+// Stats may be called at any time.
+func (w *Worker) Stats() Stats {
+	c := &w.stats
+	return Stats{
+		Claimed: c.claimed.Load(), Succeeded: c.succeeded.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
+		GivenBack: c.givenBack.Load(), Refused: c.refused.Load(), Recovered: c.recovered.Load(), Lapsed: c.lapsed.Load(),
+	}
+}
+
+// Run takes and runs tasks until ctx is done, then drains.
+//
+// Draining has three phases: take nothing more and hand back what has not begun;
+// let running tasks finish for Config.Grace; then cancel the rest with cause
+// [queue.ErrShutdown] and hand it back, so that another worker takes it at once.
+// Run returns nil when no lease is left behind. It may be called once.
+//
+// Run returns an error at once if Redis cannot be reached, refuses the client or
+// throws tasks away; once it runs it outlives any outage.
+func (w *Worker) Run(ctx context.Context) error {
+	if !w.ran.CompareAndSwap(false, true) {
+		return fmt.Errorf("%w: Run may be called once; make another worker", queue.ErrClosed)
+	}
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	w.log.Info("worker started", zap.Int("concurrency", w.cfg.Concurrency), zap.Int("lines", len(w.ports)))
+
+	// The parts stop in the order in which work flows: the bells, then the crew,
+	// then the lanes that tell what became of it, last the heartbeat that keeps the
+	// leases alive meanwhile.
+	var bells, lanes, keepers sync.WaitGroup
+	end, endNow := context.WithCancel(context.Background())
+	defer endNow()
+	bellsEnd, endBells := context.WithCancel(end)
+	for _, p := range w.ports {
+		bells.Go(func() { p.listen(bellsEnd) })
+		for i := range lanesPerPort {
+			lanes.Go(func() { p.lane(end, i) })
+		}
+		keepers.Go(func() { p.keep(end) })
+	}
+	keepers.Go(func() { w.steward(end) })
+
+	select {
+	case <-ctx.Done():
+	case <-w.quiet:
+		w.stopClaiming()
+		<-ctx.Done()
+	}
+	w.log.Info("worker draining", zap.Duration("grace", w.cfg.Grace))
+	w.stopClaiming()
+	endBells()
+	for _, p := range w.ports {
+		p.closeBell()
+	}
+	bells.Wait()
+	w.giveBackWaiting()
+	w.drain()
+	flushed := w.flush()
+	endNow()
+	w.wakeAll()
+	lanes.Wait()
+	keepers.Wait()
+	return errors.Join(flushed, w.leave())
+}
+
+// Quiet makes Run take no more tasks while it goes on running those it has, until
+// its context is done.
+func (w *Worker) Quiet() { w.onceQ.Do(func() { close(w.quiet) }) }
+
+// Abort ends the grace of a worker that is draining.
+func (w *Worker) Abort() { w.onceH.Do(func() { close(w.hurry) }) }
+
+// open learns how the queues are laid out and signs on to each of their lines.
+func (w *Worker) open(ctx context.Context) error {
+	if err := w.store.Ping(ctx); err != nil {
+		return err
+	}
+	if !w.cfg.AllowEviction {
+		if err := w.store.CheckEviction(ctx); err != nil {
+			return fmt.Errorf("%w, or set Config.AllowEviction", err)
+		}
+	}
+	for rank, q := range w.cfg.Queues {
+		kind := queue.KindList
+		if q.Group != "" {
+			kind = queue.KindStream
+		}
+		layout, err := w.store.Declare(ctx, q.Name, queue.Layout{Kind: kind, Retention: -1})
+		if err != nil {
+			return err
+		}
+		for part := range layout.Partitions {
+			line := store.NewLine(q.Name, uint16(part), q.Group) //nolint:gosec // at most MaxPartitions
+			if err := w.store.Join(ctx, line); err != nil {
+				return err
+			}
+			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
+			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease, w.cfg.KeepDead); err != nil {
+				return err
+			}
+			p.renewed(time.Now())
+			w.ports = append(w.ports, p)
+		}
+	}
+	w.slots.ports = w.ports
+	return nil
+}
+
+// newConsumerName makes a name that no consumer ever had: who and where, for
+// people, and 40 random bits.
+func newConsumerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-' || r == '_') {
+			return r
+		}
+		return '-'
+	}, host)
+	return fmt.Sprintf("%.40s.%d.%s", host, os.Getpid(), rand.Text()[:8])
+}
+
+func (w *Worker) stopClaiming() {
+	w.slots.mu.Lock()
+	w.slots.stopped = true
+	w.slots.mu.Unlock()
+	w.wakeAll()
+}
+
+func (w *Worker) wakeAll() {
+	w.slots.mu.Lock()
+	defer w.slots.mu.Unlock()
+	for _, p := range w.ports {
+		p.lanes.Broadcast()
+		p.bells.Broadcast()
+	}
+}
+
+// giveBackWaiting hands tasks that wait in the crew back to their queues.
+func (w *Worker) giveBackWaiting() {
+	for _, j := range w.crew.TakeBack() {
+		j.(*delivery).giveBack()
+	}
+}
+
+// drain waits for the running tasks, for Config.Grace, and then cancels them.
+func (w *Worker) drain() {
+	idle := make(chan struct{})
+	go func() {
+		w.crew.Wait()
+		close(idle)
+	}()
+	grace := time.NewTimer(max(w.cfg.Grace, 0))
+	defer grace.Stop()
+	select {
+	case <-idle:
+		return
+	case <-grace.C:
+	case <-w.hurry:
+	}
+	n := 0
+	for _, p := range w.ports {
+		n += p.cancelRunning(queue.ErrShutdown)
+	}
+	w.log.Warn("grace is over, running tasks are cancelled and handed back", zap.Int("tasks", n))
+	// A handler that does not heed its context keeps its goroutine; its task is
+	// handed back all the same.
+	select {
+	case <-idle:
+	case <-time.After(stubborn):
+		w.log.Warn("handlers do not heed their context; their tasks are handed back while they still run")
+	}
+}
+
+const (
+	// stubborn is how long a cancelled handler may take to notice.
+	stubborn = time.Second
+	// farewell is how long a worker that stops keeps trying to tell Redis.
+	farewell = 5 * time.Second
+)
+
+// flush waits until Redis knows what became of every task that has ended.
+func (w *Worker) flush() error {
+	limit := time.Now().Add(farewell)
+	for _, p := range w.ports {
+		if !p.flushed(limit) {
+			return fmt.Errorf("%w: some finished tasks could not be reported and will run again when the lease has lapsed", queue.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// leave signs off from every line.
+func (w *Worker) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	var errs []error
+	for _, p := range w.ports {
+		n, err := w.store.Leave(ctx, p.line, p.name())
+		p.fence.Stop()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sign off from queue %q, whose tasks wait for the lease to lapse: %w", p.line.Queue, err))
+		}
+		w.stats.givenBack.Add(int64(n))
+	}
+	s := w.Stats()
+	w.log.Info("worker stopped", zap.Int64("succeeded", s.Succeeded), zap.Int64("retried", s.Retried), zap.Int64("dead", s.Dead), zap.Int64("given_back", s.GivenBack))
+	return errors.Join(errs...)
+}

@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// ErrLapsed says that the consumer's lease is gone: others run its tasks now.
+var ErrLapsed = fmt.Errorf("store: %w", queue.ErrLeaseLost)
+
+// explain gives a Redis error the name it has in package queue and says what to
+// do about it. It keeps the original inside.
+func explain(err error) error {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return err
+	}
+	msg := err.Error()
+	switch {
+	case strings.HasPrefix(msg, "OOM "):
+		return fmt.Errorf("%w: Redis is at its maxmemory; let workers drain the queues or raise maxmemory: %w", queue.ErrStoreFull, err)
+	case strings.HasPrefix(msg, "MISCONF "):
+		return fmt.Errorf("%w: Redis refuses writes because it cannot save to disk; see its log: %w", queue.ErrStoreFull, err)
+	case strings.HasPrefix(msg, "NOAUTH"), strings.HasPrefix(msg, "WRONGPASS"), strings.Contains(msg, "invalid password"),
+		strings.Contains(msg, "without any password configured"):
+		return fmt.Errorf("%w: check the user and password of the Redis address: %w", queue.ErrUnauthorized, err)
+	case strings.HasPrefix(msg, "NOPERM"):
+		return fmt.Errorf("%w: give the Redis user the commands and keys that Cenote needs: %w", queue.ErrDenied, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case isNetwork(err):
+		return fmt.Errorf("%w: is Redis running at this address, and may this machine connect to it?: %w", queue.ErrUnavailable, err)
+	}
+	return err
+}
+
+func isNetwork(err error) bool {
+	var ne net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &ne) || errors.Is(err, redis.ErrPoolTimeout)
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"strconv"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// prefix begins every key.
+const prefix = "cenote:"
+
+// queuesKey is the set of all queues' names, for people who list them.
+const queuesKey = prefix + "queues"
+
+// Root is what the keys of one partition of a queue begin with. Its braces are
+// the hash tag that keeps them on one node of a cluster. Partition 0 bears the
+// bare name, so that a queue that is split later keeps what it has; no name has
+// a slash in it.
+//
+// The keys below a root, and what they hold:
+//
+//	conf            HASH  kind, partitions, retention (partition 0 only)
+//	tasks           HASH  id -> message: a task exists if and only if it is here
+//	notes           HASH  id -> priority, attempts, crashes, expiry; fresh ordinary tasks have none
+//	faults          HASH  id -> outcome of the last failed attempt
+//	ready:<p>       LIST  ids that wait; p is 0 (high), 1 or 2
+//	due             ZSET  ids by ms: scheduled and retrying
+//	dead            ZSET  ids by ms: given up
+//	alone           LIST  ids that wait to be run without neighbours
+//	bell            LIST  what idle consumers block on: tasks handed over, or mere tokens
+//	taken:<c>       LIST  what consumer c took off the bell, until its next turn
+//	run:<c>         HASH  id -> turn: what consumer c has in flight
+//	alive           ZSET  consumers by the end of their lease
+//	idle            SET   consumers that block on the bell
+//	clock           STR   when something is due, and who gets up for it
+//	turn            STR   the consumer that empties itself for `alone`
+//	watch           HASH  id -> addresses that wait for it besides its submitter
+//	result:<id>     STR   a kept outcome
+//	reply:<p>       STREAM outcomes for producer p; also the channel that hints at them
+//	from:<p>        STR   the number of producer p's last batch
+//	stream, groups  STREAM, SET  a stream queue's tasks and consumer groups
+//	seen:<id>       STR   a keyed task of a stream was submitted
+//
+// A stream queue's groups have a line each, with the keys from tasks to watch of
+// their own, below Root + "@" + group + "/".
+func Root(name string, partition uint16) string {
+	if partition == 0 {
+		return prefix + "{" + name + "}:"
+	}
+	return prefix + "{" + name + "/" + strconv.Itoa(int(partition)) + "}:"
+}
+
+// Line is where the tasks of one consumer group wait and run: a partition of a
+// list queue, or a group's place in a partition of a stream queue.
+type Line struct {
+	Queue     string
+	Partition uint16
+	Group     string // "" for a list queue
+
+	root, base string
+}
+
+// NewLine names a line.
+func NewLine(name string, partition uint16, group string) Line {
+	l := Line{Queue: name, Partition: partition, Group: group, root: Root(name, partition)}
+	l.base = l.root
+	if group != "" {
+		l.base += "@" + group + "/"
+	}
+	return l
+}
+
+func (l Line) bell() string                 { return l.base + "bell" }
+func (l Line) taken(consumer string) string { return l.base + "taken:" + consumer }
+
+// ReplyKey is the stream of outcomes for the producer at addr, and the channel
+// that hints at new ones.
+func ReplyKey(name string, partition uint16, addr string) string {
+	return Root(name, partition) + "reply:" + addr
+}
+
+// level is the number of the ready list that a priority waits in.
+func level(p queue.Priority) int {
+	switch p {
+	case queue.High:
+		return 0
+	case queue.Low:
+		return 2
+	}
+	return 1
+}
+
+func priority(level int) queue.Priority {
+	switch level {
+	case 0:
+		return queue.High
+	case 2:
+		return queue.Low
+	}
+	return queue.Normal
+}

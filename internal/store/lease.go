@@ -1,0 +1,51 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// Beat is what a heartbeat brought.
+type Beat struct {
+	Claim     bool // a claim would find something
+	Recovered int  // tasks taken over from consumers whose lease had lapsed
+	Lapsed    int  // those consumers
+}
+
+// SignOn gives the consumer its lease on the line. A consumer's name is good for
+// one life: once it has left or lapsed, it needs another one.
+func (s *Store) SignOn(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) error {
+	_, err := s.beat(ctx, l, consumer, lease, deadFor, "1")
+	return err
+}
+
+// Beat renews the lease of the consumer, which covers all it has in flight, takes
+// over what lapsed consumers held, and drops tasks that were dead for longer than
+// deadFor. The error is [ErrLapsed] if the consumer's own lease has lapsed.
+func (s *Store) Beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) (Beat, error) {
+	return s.beat(ctx, l, consumer, lease, deadFor, "")
+}
+
+func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on string) (Beat, error) {
+	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, deadFor.Milliseconds()))
+	if err != nil {
+		return Beat{}, err
+	}
+	if len(r) == 1 && r[0] == "lapsed" {
+		return Beat{}, ErrLapsed
+	}
+	if len(r) != 5 {
+		return Beat{}, badReply("beat", r)
+	}
+	back, _ := strconv.Atoi(r[3])
+	from, _ := strconv.Atoi(r[4])
+	return Beat{Claim: r[2] == "1", Recovered: back, Lapsed: from}, nil
+}
+
+// Leave signs the consumer off and gives back what it still holds. It returns
+// how many tasks that were.
+func (s *Store) Leave(ctx context.Context, l Line, consumer string) (int, error) {
+	n, err := leaveScript.runInt(ctx, s.rdb, append(leaveScript.args(l.base), consumer))
+	return int(n), err
+}

@@ -1,0 +1,35 @@
+-- count: how many tasks of a line are in which state. Costs the same whatever
+-- the numbers are, but for one look a consumer.
+-- KEYS 1 the line  2 the partition's root
+-- ARGV 1 group, '' for a list
+-- Returns {ready, scheduled (with those to be retried), running, dead, consumers}.
+-- Moves no task.
+local line = KEYS[1]
+local ready = 0
+for _, l in ipairs({'bell', 'alone', 'ready:0', 'ready:1', 'ready:2'}) do
+  ready = ready + redis.call('LLEN', line .. l)
+end
+local due = redis.call('ZCARD', line .. 'due')
+if ARGV[1] ~= '' then
+  due = due + redis.call('ZCARD', KEYS[2] .. 'due')
+  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2] .. 'stream')) do
+    local f = {}
+    for i = 1, #g, 2 do f[g[i]] = g[i + 1] end
+    if f.name == ARGV[1] then
+      local lag = tonumber(f.lag)
+      if not lag then lag = #redis.call('XRANGE', KEYS[2] .. 'stream', '(' .. f['last-delivered-id'], '+', 'COUNT', 10000) end
+      ready = ready + lag
+    end
+  end
+end
+local alive = redis.call('ZRANGE', line .. 'alive', 0, -1)
+local running = 0
+for _, c in ipairs(alive) do
+  for _, k in ipairs(redis.call('HKEYS', line .. 'run:' .. c)) do
+    if #k == 16 then running = running + 1 end
+  end
+  if redis.call('TYPE', line .. 'taken:' .. c).ok == 'list' then
+    running = running + redis.call('LLEN', line .. 'taken:' .. c)
+  end
+end
+return {ready, due, running, redis.call('ZCARD', line .. 'dead'), #alive}

@@ -1,0 +1,14 @@
+-- leave: a consumer signs off. What it still holds goes back at once and counts
+-- as no crash.
+-- KEYS 1 the line
+-- ARGV 1 consumer
+-- Returns how many tasks went back.
+-- Moves: running -> ready.
+-- Replay: there is nothing left to give back.
+--@include _note
+--@include _ring
+--@include _inbox
+--@include _restore
+redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allows the rest
+if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1]) then return 0 end
+return restore(KEYS[1], ARGV[1], false)

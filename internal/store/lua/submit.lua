@@ -1,0 +1,111 @@
+-- submit: stores a batch of new tasks. All or nothing.
+-- KEYS 1 the partition's root
+-- ARGV 1 producer  2 the number of this batch among the producer's to this
+--      partition  3 'list' or 'stream'  4 n, plain tasks: n * (id, message)
+--      then m, other tasks: m * (id, message, priority, delay ms, run-at ms,
+--      expire ms, 1 if the id stands for a key, reply address or '')
+-- Returns the others that were there before: k * (position from 1, outcome or '').
+-- Moves: unknown -> ready (or running, over the bell), unknown -> scheduled.
+-- Replay: a batch whose number is not above the last one's was sent again because
+-- its reply was lost, or comes late by a connection that was given up; nothing is
+-- stored twice.
+--@include _now
+--@include _hand
+--@include _note
+--@include _ring
+local root, stream = KEYS[1], ARGV[3] == 'stream'
+local from = root .. 'from:' .. ARGV[1]
+local last = redis.call('SET', from, ARGV[2], 'PX', 600000, 'GET')
+local again = last and tonumber(last) >= tonumber(ARGV[2])
+if again then redis.call('SET', from, last, 'PX', 600000) end
+local tasks = root .. 'tasks'
+
+local ids, msgs = {}, {}
+local plain = tonumber(ARGV[4])
+local at = 5 + 2 * plain
+if not again then
+  for i = 1, plain do
+    ids[i] = ARGV[3 + 2 * i]
+    msgs[i] = ARGV[4 + 2 * i]
+  end
+  if not stream then
+    for i = 5, at - 1, 1000 do
+      redis.call('HSET', tasks, unpack(ARGV, i, math.min(i + 999, at - 1)))
+    end
+  end
+end
+
+local there = {}
+local soonest, listed = false, 0
+for k = 1, tonumber(ARGV[at]) do
+  local o = at + 1 + (k - 1) * 8
+  local id, msg, keyed = ARGV[o], ARGV[o + 1], ARGV[o + 6] == '1'
+  local fresh = not again
+  if keyed then
+    local kept = redis.call('GET', root .. 'result:' .. id)
+    if kept then
+      fresh = false
+      there[#there + 1] = k
+      there[#there + 1] = kept
+    elseif fresh then
+      if stream then
+        fresh = redis.call('SET', root .. 'seen:' .. id, '1', 'NX', 'PX', 3600000)
+      else
+        fresh = redis.call('HSETNX', tasks, id, msg) == 1
+      end
+      if not fresh then
+        local dead = redis.call('ZSCORE', root .. 'dead', id)
+        there[#there + 1] = k
+        there[#there + 1] = dead and redis.call('HGET', root .. 'faults', id) or ''
+        local addr = ARGV[o + 7]
+        if addr ~= '' and not stream and not dead then
+          local w = redis.call('HGET', root .. 'watch', id)
+          redis.call('HSET', root .. 'watch', id, w and (w .. ' ' .. addr) or addr)
+        end
+      end
+    end
+  elseif fresh and not stream then
+    redis.call('HSET', tasks, id, msg)
+  end
+  if fresh then
+    local p, expire = tonumber(ARGV[o + 2]), tonumber(ARGV[o + 5])
+    if (p ~= 1 or expire > 0) and not stream then
+      redis.call('HSET', root .. 'notes', id, write_note(p, 0, 0, expire > 0 and now + expire or 0))
+    end
+    local due = math.max(now + tonumber(ARGV[o + 3]), tonumber(ARGV[o + 4]))
+    if due > now then
+      if stream then redis.call('HSET', tasks, id, msg) end
+      redis.call('ZADD', root .. 'due', due, id)
+      soonest = soonest and math.min(soonest, due) or due
+    else
+      if stream or (p == 1 and expire == 0) then
+        ids[#ids + 1] = id
+        msgs[#msgs + 1] = msg
+      else -- it has a note, which does not go over the bell
+        redis.call('RPUSH', root .. 'ready:' .. p, id)
+        listed = listed + 1
+      end
+    end
+  end
+end
+
+local lines = {root}
+if stream then
+  lines = {}
+  for _, g in ipairs(redis.call('SMEMBERS', root .. 'groups')) do lines[#lines + 1] = root .. '@' .. g .. '/' end
+  for i = 1, #ids do redis.call('XADD', root .. 'stream', '*', 't', ids[i] .. msgs[i]) end
+  if #ids > 0 then
+    for _, line in ipairs(lines) do ring(line, #ids) end
+  end
+else
+  if #ids > 0 then hand(root, root .. 'ready:1', ids, msgs) end
+  if listed > 0 then ring(root, listed) end
+end
+if soonest then
+  -- Somebody idle must learn that there is now something to get up for earlier.
+  local head = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')
+  if tonumber(head[2]) >= soonest then
+    for _, line in ipairs(lines) do ring(line, 1) end
+  end
+end
+return there

@@ -1,0 +1,308 @@
+-- turn: a consumer says what became of some of its tasks and takes new ones.
+-- KEYS 1 the line: the partition's root, or a group's place in a stream partition
+--      2 the partition's root
+-- ARGV 1 consumer  2 lane  3 the number of this turn among the lane's
+--      4 how many tasks to claim  5 flags: 'e' nothing is in flight here,
+--        'f' all slots are full, 'q' do not register as idle,
+--        's' claim, besides, all that came over the bell and is in flight
+--      6 lease ms  7 group, '' for a list
+--      8 n, done without an outcome for anybody: n * id
+--      then m, other endings: m * (op, id, x, y, blob):
+--        R finished: x reply address or '', y ms to keep the outcome, blob outcome
+--        X dead: the same
+--        T retry: x delay ms, y note, blob outcome of the attempt
+--        G give back    P park: x delay ms
+-- Returns {'ok', now, ms until something is due or '', flags, k claimed, s stale,
+--   w watched, k * (id, message), k notes if any has one, s ids, w ids} or
+--   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
+--   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
+--   consumer to become empty. Stale tasks were not this consumer's to finish. A
+--   watched task was not finished: somebody waits for it, send its outcome.
+-- Moves: ready, scheduled, retry -> running; running -> any.
+-- Replay: the last turn of a lane, sent again because its reply was lost, finishes
+-- nothing twice and claims what it claimed before.
+--@include _now
+--@include _note
+--@include _ring
+--@include _inbox
+local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
+local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
+local token = lane .. ':' .. seq
+
+-- A write that a full Redis allows comes first; after it the script may write on.
+redis.call('ZREM', line .. 'alive', '')
+if not redis.call('ZSCORE', line .. 'alive', me) then return {'lapsed'} end
+local last = tonumber(redis.call('HGET', run, '#' .. lane) or 0)
+if last > tonumber(seq) then return {'late'} end
+local again = last == tonumber(seq)
+local inbox = drain_inbox(line, me)
+
+-- 1. What became of the tasks in flight.
+local stale, watched = {}, {}
+local noted = redis.call('EXISTS', notes) == 1
+local watching = redis.call('EXISTS', line .. 'watch') == 1
+
+local function forget(ids)
+  for i = 1, #ids, 1000 do
+    local j = math.min(i + 999, #ids)
+    redis.call('HDEL', run, unpack(ids, i, j))
+    redis.call('HDEL', tasks, unpack(ids, i, j))
+    if noted then
+      redis.call('HDEL', notes, unpack(ids, i, j))
+      redis.call('HDEL', line .. 'faults', unpack(ids, i, j))
+    end
+  end
+end
+
+local at = 9
+local n = tonumber(ARGV[8])
+if n > 0 then
+  local mine, eyes = {}, false
+  for i = at, at + n - 1, 1000 do
+    local j = math.min(i + 999, at + n - 1)
+    local held = redis.call('HMGET', run, unpack(ARGV, i, j))
+    if watching then eyes = redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j)) end
+    for k = 1, j - i + 1 do
+      local id = ARGV[i + k - 1]
+      if not held[k] then
+        if not again then stale[#stale + 1] = id end
+      elseif eyes and eyes[k] then
+        watched[#watched + 1] = id
+      else
+        mine[#mine + 1] = id
+      end
+    end
+  end
+  forget(mine)
+  at = at + n
+end
+
+local replies, gone = {}, {}
+local freed = 0
+local m = tonumber(ARGV[at])
+if m > 0 then
+  local held = {}
+  for i = 1, m do held[i] = ARGV[at + 5 * i - 3] end
+  local have = {}
+  for i = 1, m, 1000 do
+    local j = math.min(i + 999, m)
+    for k, v in ipairs(redis.call('HMGET', run, unpack(held, i, j))) do have[i + k - 1] = v end
+  end
+  for i = 1, m do
+    local o = at + 1 + (i - 1) * 5
+    local op, id, x, y, blob = ARGV[o], ARGV[o + 1], ARGV[o + 2], ARGV[o + 3], ARGV[o + 4]
+    if not have[i] then
+      if not again then stale[#stale + 1] = id end
+    elseif op == 'R' or op == 'X' then
+      local to = x
+      if watching then
+        local w = redis.call('HGET', line .. 'watch', id)
+        if w then
+          to = to == '' and w or (to .. ' ' .. w)
+          redis.call('HDEL', line .. 'watch', id)
+        end
+      end
+      for addr in string.gmatch(to, '%S+') do
+        local r = replies[addr]
+        if not r then
+          r = {}
+          replies[addr] = r
+        end
+        r[#r + 1] = blob
+      end
+      if y ~= '0' then redis.call('SET', root .. 'result:' .. id, blob, 'PX', y) end
+      if op == 'R' then
+        gone[#gone + 1] = id
+      else
+        redis.call('HDEL', run, id)
+        redis.call('ZADD', line .. 'dead', now, id)
+        redis.call('HSET', line .. 'faults', id, blob)
+      end
+    elseif op == 'T' then
+      redis.call('HDEL', run, id)
+      redis.call('HSET', notes, id, y)
+      redis.call('HSET', line .. 'faults', id, blob)
+      redis.call('ZADD', line .. 'due', now + x, id)
+    elseif op == 'P' then
+      redis.call('HDEL', run, id)
+      redis.call('ZADD', line .. 'due', now + x, id)
+    elseif redis.call('HEXISTS', tasks, id) == 1 then
+      redis.call('HDEL', run, id)
+      local p, _, c = read_note(redis.call('HGET', notes, id))
+      redis.call('LPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), id)
+      freed = freed + 1
+    end
+  end
+  if #gone > 0 then forget(gone) end
+  for addr, blobs in pairs(replies) do
+    local log = root .. 'reply:' .. addr
+    local all = table.concat(blobs)
+    local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
+    redis.call('PEXPIRE', log, 3600000)
+    redis.call('PUBLISH', log, entry .. ' ' .. (#all <= 65536 and all or ''))
+  end
+end
+if freed > 0 then ring(line, freed) end
+
+-- 2. What is due joins what is ready.
+local function promote(from)
+  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', now, 'LIMIT', 0, math.max(want, 100))
+  if #due == 0 then return 0 end
+  redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1)
+  for i = 1, #due, 1000 do
+    local j = math.min(i + 999, #due)
+    if from ~= line then -- delayed tasks of a stream: from here on they are in it
+      local msgs = redis.call('HMGET', from .. 'tasks', unpack(due, i, j))
+      for k = i, j do
+        if msgs[k - i + 1] then redis.call('XADD', from .. 'stream', '*', 't', due[k] .. msgs[k - i + 1]) end
+      end
+      redis.call('HDEL', from .. 'tasks', unpack(due, i, j))
+    elseif noted then
+      local ns = redis.call('HMGET', notes, unpack(due, i, j))
+      for k = i, j do redis.call('RPUSH', line .. 'ready:' .. read_note(ns[k - i + 1]), due[k]) end
+    else
+      redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
+    end
+  end
+  return #due
+end
+noted = redis.call('EXISTS', notes) == 1
+local risen = promote(line)
+if group ~= '' then risen = risen + promote(root) end
+
+-- 3. What this consumer takes.
+local ids, msgs, given = {}, {}, ''
+local function take(list)
+  for i = 1, #list, 1000 do
+    local j = math.min(i + 999, #list)
+    local found = redis.call('HMGET', tasks, unpack(list, i, j))
+    for k = i, j do
+      local msg = found[k - i + 1]
+      if msg then -- else it was cancelled or deleted while it waited
+        ids[#ids + 1] = list[k]
+        msgs[#msgs + 1] = msg
+      end
+    end
+  end
+end
+
+if again then
+  local mine = {}
+  local all = redis.call('HGETALL', run)
+  for i = 1, #all, 2 do
+    if all[i + 1] == token and #all[i] == 16 then mine[#mine + 1] = all[i] end
+  end
+  take(mine)
+  if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
+elseif want > 0 then
+  if redis.call('LLEN', line .. 'alone') > 0 then
+    local holder = redis.call('GET', line .. 'turn')
+    if not holder or holder == me then
+      redis.call('SET', line .. 'turn', me, 'PX', ARGV[6])
+      given = 'w'
+      if inbox == 0 and string.find(flags, 'e', 1, true) then
+        while #ids == 0 and redis.call('LLEN', line .. 'alone') > 0 do
+          take({redis.call('LPOP', line .. 'alone')})
+        end
+        given = #ids > 0 and 'a' or ''
+      end
+    end
+  end
+  if given == '' then
+    for _, e in ipairs(redis.call('LPOP', line .. 'bell', want) or {}) do
+      if #e > 16 and redis.call('HEXISTS', tasks, string.sub(e, 2, 17)) == 1 then
+        ids[#ids + 1] = string.sub(e, 2, 17)
+        msgs[#msgs + 1] = string.sub(e, 18)
+      end
+    end
+    for p = 0, 2 do
+      while #ids < want do
+        local got = redis.call('LPOP', line .. 'ready:' .. p, want - #ids)
+        if not got then break end
+        take(got)
+      end
+    end
+    if group ~= '' and #ids < want then
+      local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
+      if got then
+        local first = #ids
+        local pairs_ = {}
+        for _, e in ipairs(got[1][2]) do
+          local v = e[2][2]
+          local id = string.sub(v, 1, 16)
+          ids[#ids + 1] = id
+          msgs[#msgs + 1] = string.sub(v, 17)
+          pairs_[#pairs_ + 1] = id
+          pairs_[#pairs_ + 1] = msgs[#msgs]
+        end
+        for i = 1, #pairs_, 1000 do redis.call('HSET', tasks, unpack(pairs_, i, math.min(i + 999, #pairs_))) end
+      end
+    end
+  end
+end
+
+local k = #ids
+if string.find(flags, 's', 1, true) then
+  local lost = {}
+  local all = redis.call('HGETALL', run)
+  for i = 1, #all, 2 do
+    if all[i + 1] == 'b' then lost[#lost + 1] = all[i] end
+  end
+  take(lost)
+end
+if not again then
+  local mark = {'#' .. lane, seq}
+  for i = 1, k do
+    mark[2 * i + 1] = ids[i]
+    mark[2 * i + 2] = token
+  end
+  for i = 1, #mark, 1000 do redis.call('HSET', run, unpack(mark, i, math.min(i + 999, #mark))) end
+end
+
+-- 4. Idle or not; when to get up.
+local wake = ''
+if want > 0 and given == '' then
+  if k < want then
+    if not string.find(flags, 'q', 1, true) then
+      redis.call('SADD', line .. 'idle', me)
+      local head = redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
+      if group ~= '' then
+        local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
+        if other and (not head or tonumber(other) < tonumber(head)) then head = other end
+      end
+      if head then
+        -- One idle consumer keeps the time for all: the herd sleeps on.
+        local keeper = redis.call('GET', line .. 'clock')
+        local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
+        if not keeper or mine or tonumber(string.match(keeper, '^%d+')) > tonumber(head) then
+          local left = math.max(tonumber(head) - now, 0)
+          redis.call('SET', line .. 'clock', string.format('%.0f %s', tonumber(head), me), 'PX', math.min(left, 10000) + 5000)
+          wake = tostring(left)
+        end
+      end
+    end
+  else
+    redis.call('SREM', line .. 'idle', me)
+    if risen > k then ring(line, risen - k) end
+  end
+elseif string.find(flags, '[fq]') or given ~= '' then
+  redis.call('SREM', line .. 'idle', me)
+end
+if want == 0 and risen > 0 then ring(line, risen) end
+
+k = #ids
+local out = {'ok', string.format('%.0f', now), wake, given, k, #stale, #watched}
+for i = 1, k do
+  out[#out + 1] = ids[i]
+  out[#out + 1] = msgs[i]
+end
+if k > 0 and noted then
+  for i = 1, k, 1000 do
+    local ns = redis.call('HMGET', notes, unpack(ids, i, math.min(i + 999, k)))
+    for j = 1, #ns do out[#out + 1] = ns[j] or '' end
+  end
+end
+for _, id in ipairs(stale) do out[#out + 1] = id end
+for _, id in ipairs(watched) do out[#out + 1] = id end
+return out

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// script is one verb of the protocol. Every script may be run twice: go-redis
+// sends a command again when its reply is lost.
+type script struct {
+	src, sha string
+}
+
+// loadScript reads lua/<name>.lua and puts the fragments it includes in place of
+// its "--@include" lines.
+func loadScript(name string) *script {
+	var b strings.Builder
+	for line := range strings.Lines(luaFile(name)) {
+		if frag, ok := strings.CutPrefix(strings.TrimSpace(line), "--@include "); ok {
+			b.WriteString(luaFile(frag))
+			continue
+		}
+		b.WriteString(line)
+	}
+	src := b.String()
+	sum := sha1.Sum([]byte(src)) //nolint:gosec // see above
+	return &script{src: src, sha: hex.EncodeToString(sum[:])}
+}
+
+func luaFile(name string) string {
+	data, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(fmt.Sprintf("store: script %s is not in the binary: %v", name, err))
+	}
+	return string(data)
+}
+
+var (
+	declareScript = loadScript("declare")
+	joinScript    = loadScript("join")
+	submitScript  = loadScript("submit")
+	turnScript    = loadScript("turn")
+	beatScript    = loadScript("beat")
+	leaveScript   = loadScript("leave")
+	openScript    = loadScript("open")
+	lookScript    = loadScript("look")
+	countScript   = loadScript("count")
+	trimScript    = loadScript("trim")
+)
+
+// args begins the arguments of a call: room for the command, the digest and the
+// number of keys, then the keys. What follows are the script's own arguments.
+func (s *script) args(keys ...string) []any {
+	a := make([]any, 0, 8+len(keys))
+	a = append(a, "EVALSHA", s.sha, len(keys))
+	for _, k := range keys {
+		a = append(a, k)
+	}
+	return a
+}
+
+// run runs the script, which replies with a flat array. A server that has
+// forgotten the script (SCRIPT FLUSH, a failover) gets its text.
+func (s *script) run(ctx context.Context, rdb redis.UniversalClient, args []any) ([]string, error) {
+	cmd := redis.NewStringSliceCmd(ctx, args...)
+	if err := rdb.Process(ctx, cmd); err != nil && isNoScript(err) {
+		args[0], args[1] = "EVAL", s.src
+		cmd = redis.NewStringSliceCmd(ctx, args...)
+		err = rdb.Process(ctx, cmd)
+		args[0], args[1] = "EVALSHA", s.sha
+		return cmd.Val(), explain(err)
+	} else if err != nil {
+		return nil, explain(err)
+	}
+	return cmd.Val(), nil
+}
+
+// runInt runs a script that replies with a number.
+func (s *script) runInt(ctx context.Context, rdb redis.UniversalClient, args []any) (int64, error) {
+	cmd := redis.NewIntCmd(ctx, args...)
+	err := rdb.Process(ctx, cmd)
+	if err != nil && isNoScript(err) {
+		args[0], args[1] = "EVAL", s.src
+		cmd = redis.NewIntCmd(ctx, args...)
+		err = rdb.Process(ctx, cmd)
+	}
+	return cmd.Val(), explain(err)
+}
+
+func isNoScript(err error) bool { return strings.HasPrefix(err.Error(), "NOSCRIPT") }

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// MaxBatch is the most tasks that one Submit takes.
+const MaxBatch = 1000
+
+// Batch is a set of new tasks for one partition of a queue.
+type Batch struct {
+	Queue     string
+	Partition uint16
+	Kind      queue.Kind
+	From      string // the producer
+	Number    uint64 // counted by the producer for each partition: the same number is the same batch
+	Items     []Item
+}
+
+// Item is one new task.
+type Item struct {
+	Msg  *queue.Message
+	Wire []byte // Msg in its wire form
+}
+
+// plain tells a task that the store needs to know nothing about.
+func (i *Item) plain() bool {
+	m := i.Msg
+	return m.Key == "" && m.Delay == 0 && m.RunAt.IsZero() && m.Expire == 0 && m.Priority == queue.Normal
+}
+
+// Submit stores the batch, all of it or, with an error, nothing; after a timeout
+// it may be either, and submitting the batch again with the same Number is safe.
+//
+// there has an entry for each task of the batch that existed before: its
+// position, and its outcome if it has one already, else an empty string.
+func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
+	args := submitScript.args(Root(b.Queue, b.Partition))
+	args = append(args, b.From, b.Number, string(b.Kind), 0)
+	countAt := len(args) - 1
+	plain := 0
+	for i := range b.Items {
+		if it := &b.Items[i]; it.plain() {
+			args = append(args, it.Msg.ID[:], it.Wire)
+			plain++
+		}
+	}
+	args[countAt] = plain
+	args = append(args, len(b.Items)-plain)
+	var others []int
+	if plain < len(b.Items) {
+		for i := range b.Items {
+			it := &b.Items[i]
+			if it.plain() {
+				continue
+			}
+			m := it.Msg
+			runAt := int64(0)
+			if !m.RunAt.IsZero() {
+				runAt = m.RunAt.UnixMilli()
+			}
+			keyed := 0
+			if m.Key != "" {
+				keyed = 1
+			}
+			args = append(args, m.ID[:], it.Wire, level(m.Priority), ceilMillis(m.Delay), runAt, ceilMillis(m.Expire), keyed, m.ReplyTo)
+			others = append(others, i)
+		}
+	}
+	r, err := submitScript.run(ctx, s.rdb, args)
+	if err != nil || len(r) == 0 {
+		return nil, err
+	}
+	there = make(map[int]string, len(r)/2)
+	for i := 0; i+1 < len(r); i += 2 {
+		k, err := strconv.Atoi(r[i])
+		if err != nil || k < 1 || k > len(others) {
+			return nil, fmt.Errorf("%w: position %q of %d", badReply("submit", r), r[i], len(others))
+		}
+		there[others[k-1]] = r[i+1]
+	}
+	return there, nil
+}

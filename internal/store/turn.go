@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// MaxTurn is the most tasks that one turn finishes or claims.
+const MaxTurn = 1000
+
+// Turn is what a consumer tells about tasks in flight and asks for.
+type Turn struct {
+	Line     Line
+	Consumer string
+	Lane     int    // turns of one lane follow each other; lanes are independent
+	Number   uint64 // counted by the lane: the same number is the same turn
+	Ends     []End
+	Want     int  // how many tasks to claim
+	Empty    bool // nothing is in flight here and nothing listens to the bell
+	Full     bool // no slot is free
+	Quiet    bool // do not count on this consumer as idle
+	Resync   bool // something that came over the bell may have been lost: say all that did
+	Lease    time.Duration
+}
+
+// End is what became of one task.
+type End struct {
+	ID      queue.TaskID
+	Verdict queue.VerdictKind
+	Delay   time.Duration  // for VerdictRetry and VerdictPark
+	Note    Note           // for VerdictRetry
+	ReplyTo string         // who waits, if anybody
+	Keep    time.Duration  // how long the outcome is kept
+	Outcome *queue.Outcome // nil if nobody wants it
+	Value   []byte         // of a task that is done, should somebody want it after all
+	Attempt int            // the attempt that ended it
+}
+
+// wire is the outcome as it is stored and sent; nothing if there is none.
+func (e *End) wire() []byte {
+	if e.Outcome == nil {
+		return nil
+	}
+	return e.Outcome.AppendWire(make([]byte, 0, 40+len(e.Outcome.Value)))
+}
+
+// Note is what the store knows of a task beyond its message.
+type Note struct {
+	Level    int   // of the ready list
+	Attempts int   // failed attempts
+	Crashes  int   // deliveries that ended with a lost worker
+	Expires  int64 // ms; 0 for never
+}
+
+func (n Note) String() string {
+	return fmt.Sprintf("%d %d %d %d", n.Level, n.Attempts, n.Crashes, n.Expires)
+}
+
+func parseNote(s string) (Note, error) {
+	n := Note{Level: 1}
+	if s == "" {
+		return n, nil
+	}
+	if _, err := fmt.Sscanf(s, "%d %d %d %d", &n.Level, &n.Attempts, &n.Crashes, &n.Expires); err != nil {
+		return n, fmt.Errorf("store: note %q of a task: %w", s, err)
+	}
+	return n, nil
+}
+
+// Priority is the priority that the note's level stands for.
+func (n Note) Priority() queue.Priority { return priority(n.Level) }
+
+// Claimed is a task that a consumer was given.
+type Claimed struct {
+	ID   queue.TaskID
+	Wire []byte // the message
+	Note Note
+}
+
+// TurnReply is what a turn brought.
+type TurnReply struct {
+	Now     int64         // the server's clock, Unix ms
+	Wake    time.Duration // take another turn after this; negative for no need to
+	Tasks   []Claimed
+	Alone   bool           // the one task is to run without neighbours
+	Drain   bool           // a task waits for this consumer to become empty
+	Stale   []queue.TaskID // Ends that were refused: not this consumer's tasks (any more)
+	Watched []queue.TaskID // Ends that were put off: somebody waits, send the outcome
+}
+
+// Take carries out t. With [ErrLapsed] nothing was done, nor will be for this
+// consumer ever again. After any other error the turn may have been carried out
+// or not: take it again with the same Number and the same content.
+func (s *Store) Take(ctx context.Context, t *Turn) (*TurnReply, error) {
+	r, err := turnScript.run(ctx, s.rdb, t.args())
+	if err != nil {
+		return nil, err
+	}
+	return parseTurn(r)
+}
+
+func (t *Turn) args() []any {
+	flags := make([]byte, 0, 4)
+	for _, f := range [...]struct {
+		set  bool
+		flag byte
+	}{{t.Empty, 'e'}, {t.Full, 'f'}, {t.Quiet, 'q'}, {t.Resync, 's'}} {
+		if f.set {
+			flags = append(flags, f.flag)
+		}
+	}
+	l := t.Line
+	args := make([]any, 0, 16+len(t.Ends)+8)
+	args = append(args, "EVALSHA", turnScript.sha, 2, l.base, l.root,
+		t.Consumer, t.Lane, t.Number, t.Want, flags, t.Lease.Milliseconds(), l.Group, 0)
+	countAt := len(args) - 1
+	plain := 0
+	for i := range t.Ends {
+		if e := &t.Ends[i]; e.Verdict == queue.VerdictDone && e.Outcome == nil {
+			args = append(args, e.ID[:])
+			plain++
+		}
+	}
+	args[countAt] = plain
+	args = append(args, len(t.Ends)-plain)
+	if plain == len(t.Ends) {
+		return args
+	}
+	for i := range t.Ends {
+		e := &t.Ends[i]
+		switch e.Verdict {
+		case queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire:
+			if e.Verdict == queue.VerdictDone && e.Outcome == nil {
+				continue
+			}
+			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
+		case queue.VerdictDead:
+			args = append(args, "X", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
+		case queue.VerdictRetry:
+			args = append(args, "T", e.ID[:], ceilMillis(e.Delay), e.Note.String(), e.wire())
+		case queue.VerdictPark:
+			args = append(args, "P", e.ID[:], ceilMillis(e.Delay), "", "")
+		default: // VerdictGiveBack; VerdictDrop never gets here
+			args = append(args, "G", e.ID[:], "", "", "")
+		}
+	}
+	return args
+}
+
+func parseTurn(r []string) (*TurnReply, error) {
+	if len(r) == 1 && r[0] == "lapsed" {
+		return nil, ErrLapsed
+	}
+	if len(r) < 7 {
+		return nil, badReply("turn", r)
+	}
+	reply := &TurnReply{Wake: -1, Alone: r[3] == "a", Drain: r[3] == "w"}
+	var counts [4]int
+	for i, at := range [...]int{1, 4, 5, 6} {
+		v, err := strconv.Atoi(r[at])
+		if err != nil {
+			return nil, badReply("turn", r)
+		}
+		counts[i] = v
+	}
+	reply.Now = int64(counts[0])
+	if r[2] != "" {
+		ms, err := strconv.ParseInt(r[2], 10, 64)
+		if err != nil {
+			return nil, badReply("turn", r)
+		}
+		reply.Wake = time.Duration(ms) * time.Millisecond
+	}
+	claimed, stale, watched := counts[1], counts[2], counts[3]
+	body := r[7:]
+	noted := len(body) == 3*claimed+stale+watched && claimed > 0
+	if !noted && len(body) != 2*claimed+stale+watched {
+		return nil, badReply("turn", r)
+	}
+	reply.Tasks = make([]Claimed, claimed)
+	for i := range reply.Tasks {
+		c := &reply.Tasks[i]
+		if len(body[2*i]) != len(c.ID) {
+			return nil, badReply("turn", r)
+		}
+		copy(c.ID[:], body[2*i])
+		c.Wire = []byte(body[2*i+1])
+		c.Note.Level = 1
+		if noted {
+			note, err := parseNote(body[2*claimed+i])
+			if err != nil {
+				return nil, err
+			}
+			c.Note = note
+		}
+	}
+	rest := body[len(body)-stale-watched:]
+	reply.Stale = ids(rest[:stale])
+	reply.Watched = ids(rest[stale:])
+	return reply, nil
+}
+
+func ids(ss []string) []queue.TaskID {
+	if len(ss) == 0 {
+		return nil
+	}
+	out := make([]queue.TaskID, len(ss))
+	for i, s := range ss {
+		copy(out[i][:], s)
+	}
+	return out
+}
+
+// ceilMillis rounds up, so that a wait that was asked for never becomes none.
+func ceilMillis(d time.Duration) int64 {
+	return int64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
+}

@@ -1,0 +1,328 @@
+// Package producer submits tasks to Redis and brings their outcomes back.
+//
+//	c, err := producer.New(rdb) // any redis.UniversalClient
+//	defer c.Close()
+//	fut, err := tasks.Resize.Submit(ctx, c, img)
+//	thumb, err := fut.Get(ctx)
+//
+// A [Client] is a [queue.Executor]: the typed verbs of [queue.Task] take it. What
+// concurrent calls submit while a round trip is under way travels together in
+// the next one; a lone task leaves at once. One subscription a client wakes the
+// futures of all its tasks.
+package producer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	mrand "math/rand/v2"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// Client submits tasks and receives their outcomes. It may be used concurrently.
+// Make one a process with [New].
+type Client struct {
+	store *store.Store
+	id    string // names this client in Redis: the sender of batches, the address of replies
+	most  int    // the largest message, in bytes
+	mail  *mailbox
+
+	mu      sync.Mutex
+	closed  bool
+	layouts map[string]queue.Layout // by queue; what Redis said
+	lanes   map[place]*lane
+	running sync.WaitGroup // lanes
+}
+
+// place is a partition of a queue.
+type place struct {
+	queue     string
+	partition uint16
+}
+
+// Option changes a client.
+type Option func(*Client)
+
+// MaxMessage sets the largest message that the client submits, in bytes.
+// Default: [queue.MaxMessage]. Workers refuse messages above their own limit.
+func MaxMessage(bytes int) Option { return func(c *Client) { c.most = bytes } }
+
+// New makes a client over rdb, which the caller made and closes, after closing
+// the client. It does not talk to Redis yet: see [Client.Ping].
+func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
+	s, err := store.New(rdb)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		store:   s,
+		id:      rand.Text()[:12], // 60 bits: no two clients of one Redis meet
+		most:    queue.MaxMessage,
+		layouts: map[string]queue.Layout{},
+		lanes:   map[place]*lane{},
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	if c.most < 1 {
+		return nil, fmt.Errorf("%w: MaxMessage is %d; give it at least 1 byte", queue.ErrOption, c.most)
+	}
+	c.mail = newMailbox(s, c.id)
+	return c, nil
+}
+
+var _ queue.Executor = (*Client)(nil)
+
+// Ping returns nil if Redis answers and lets this client in. Its error says what
+// is wrong: [queue.ErrUnavailable] or [queue.ErrUnauthorized].
+func (c *Client) Ping(ctx context.Context) error { return c.store.Ping(ctx) }
+
+// Declare stores how a queue is laid out. It returns the layout that is stored,
+// and an error, with nothing changed, if that is of another kind or has more
+// partitions.
+func (c *Client) Declare(ctx context.Context, name string, l queue.Layout) (queue.Layout, error) {
+	if l.Kind == "" {
+		l.Kind = queue.KindList
+	}
+	got, err := c.store.Declare(ctx, name, l)
+	if err == nil {
+		c.mu.Lock()
+		c.layouts[name] = got
+		c.mu.Unlock()
+	}
+	return got, err
+}
+
+// Submit stores m and returns the promise of its outcome; see
+// [queue.Task.Submit] for what a caller may rely on.
+func (c *Client) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
+	p, ln, it, err := c.prepare(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	s := newSubmission(it)
+	ln.post(s)
+	return c.accepted(m, p, s, 0, s.wait(ctx))
+}
+
+// SubmitAll stores many messages, as many as fit in each round trip; see
+// [queue.Executor].
+func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.Promise, []error) {
+	type share struct { // what goes to one lane together
+		lane *lane
+		sub  *submission
+		at   []int
+	}
+	promises := make([]*queue.Promise, len(ms))
+	errs := make([]error, len(ms))
+	failed := false
+	open := map[*lane]*share{}
+	var shares []*share
+	for i, m := range ms {
+		p, ln, it, err := c.prepare(ctx, m)
+		if err != nil {
+			errs[i], failed = err, true
+			continue
+		}
+		sh := open[ln]
+		if sh == nil || len(sh.at) == store.MaxBatch || sh.sub.bytes > maxBatchBytes {
+			sh = &share{lane: ln, sub: newSubmission()}
+			open[ln] = sh
+			shares = append(shares, sh)
+		}
+		sh.sub.add(it)
+		sh.at = append(sh.at, i)
+		promises[i] = p
+	}
+	for _, sh := range shares {
+		sh.lane.post(sh.sub)
+	}
+	for _, sh := range shares {
+		err := sh.sub.wait(ctx)
+		for k, i := range sh.at {
+			promises[i], errs[i] = c.accepted(ms[i], promises[i], sh.sub, k, err)
+			failed = failed || errs[i] != nil
+		}
+	}
+	if !failed {
+		errs = nil
+	}
+	return promises, errs
+}
+
+// prepare checks m, gives it its id, and makes everything ready for its outcome
+// before it leaves.
+func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise, *lane, store.Item, error) {
+	none := store.Item{}
+	layout, err := c.layout(ctx, m.Queue, m.Stream)
+	if err != nil {
+		return nil, nil, none, err
+	}
+	if m.ID, err = newID(m.Key, layout.Partitions); err != nil {
+		return nil, nil, none, err
+	}
+	if !m.NoReply {
+		m.ReplyTo = c.id
+	}
+	wire := m.AppendWire(make([]byte, 0, m.WireSize()))
+	if len(wire) > c.most {
+		return nil, nil, none, fmt.Errorf("%w: the message of %q has %d bytes, the limit is %d; pass a reference to the data, or raise the limit on both sides with producer.MaxMessage and consumer.Config.MaxMessage",
+			queue.ErrTooLarge, m.Type, len(wire), c.most)
+	}
+	ln, err := c.lane(m.Queue, m.ID.Partition(), layout.Kind)
+	if err != nil {
+		return nil, nil, none, err
+	}
+	var p *queue.Promise
+	if m.NoReply {
+		p = queue.FailedPromise(m.ID, fmt.Errorf("%w: submit it without queue.NoReply, and on a stream with queue.ReplyFrom, to wait for it", queue.ErrNoReply))
+	} else if p, err = c.mail.expect(ctx, m.Queue, m.ID, m.Stream); err != nil {
+		return nil, nil, none, err
+	}
+	return p, ln, store.Item{Msg: m, Wire: wire}, nil
+}
+
+// newID makes the id of a task: that of its key, or a fresh one in a random
+// partition.
+func newID(key string, partitions int) (queue.TaskID, error) {
+	if key == "" {
+		part := uint16(0)
+		if partitions > 1 {
+			part = uint16(mrand.IntN(partitions)) //nolint:gosec // at most MaxPartitions
+		}
+		return queue.NewTaskID(part), nil
+	}
+	id, err := queue.ParseTaskID(key)
+	if err != nil {
+		return queue.KeyTaskID(key, partitions), nil
+	}
+	if int(id.Partition()) >= partitions {
+		return id, fmt.Errorf("%w: %s is of partition %d, the queue has %d", queue.ErrTaskID, id, id.Partition(), partitions)
+	}
+	return id, nil
+}
+
+// accepted settles what a submission's k-th task, m, comes to.
+func (c *Client) accepted(m *queue.Message, p *queue.Promise, s *submission, k int, err error) (*queue.Promise, error) {
+	if err != nil {
+		c.mail.forget(m.ID)
+		return nil, err
+	}
+	if there, ok := s.there[k]; ok && there != "" {
+		// The task had finished before: its outcome came with the reply.
+		o, err := queue.ParseOutcome([]byte(there))
+		if err != nil {
+			return nil, err
+		}
+		c.mail.deliver(o)
+		if m.NoReply {
+			return p, nil
+		}
+		p.Resolve(o)
+	}
+	return p, nil
+}
+
+// Open returns the promise of a task that was submitted before, maybe by another
+// process. Its error is [queue.ErrResultExpired] if the task is not there.
+func (c *Client) Open(ctx context.Context, name string, id queue.TaskID) (*queue.Promise, error) {
+	if err := queue.CheckName("queue", name); err != nil {
+		return nil, err
+	}
+	if c.isClosed() {
+		return nil, errClosed
+	}
+	p, err := c.mail.expect(ctx, name, id, false)
+	if err != nil {
+		return nil, err
+	}
+	st, err := c.store.Open(ctx, name, id, c.id)
+	if err == nil && st.Outcome != nil {
+		var o *queue.Outcome
+		if o, err = queue.ParseOutcome(st.Outcome); err == nil {
+			c.mail.deliver(o)
+			p.Resolve(o)
+			return p, nil
+		}
+	}
+	if err == nil && !st.Waits {
+		if _, _, done := p.Outcome(); done { // it finished meanwhile
+			return p, nil
+		}
+		err = fmt.Errorf("%w: %s is not in queue %q; an outcome is kept for tasks submitted with queue.Keep or queue.ID", queue.ErrResultExpired, id, name)
+	}
+	if err != nil {
+		c.mail.forget(id)
+		return nil, err
+	}
+	return p, nil
+}
+
+// layout returns how the queue is laid out, which is asked once.
+func (c *Client) layout(ctx context.Context, name string, stream bool) (queue.Layout, error) {
+	kind := queue.KindList
+	if stream {
+		kind = queue.KindStream
+	}
+	c.mu.Lock()
+	l, ok := c.layouts[name]
+	c.mu.Unlock()
+	if ok && l.Kind == kind {
+		return l, nil
+	}
+	if err := queue.CheckName("queue", name); err != nil {
+		return queue.Layout{}, err
+	}
+	return c.Declare(ctx, name, queue.Layout{Kind: kind, Retention: -1})
+}
+
+// lane returns the lane of a partition, which is started by its first task.
+func (c *Client) lane(name string, partition uint16, kind queue.Kind) (*lane, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	at := place{name, partition}
+	ln := c.lanes[at]
+	if ln == nil {
+		ln = newLane(c.store, c.id, at, kind)
+		c.lanes[at] = ln
+		c.running.Go(ln.run)
+	}
+	return ln, nil
+}
+
+var errClosed = fmt.Errorf("%w: the client is closed; make a new one", queue.ErrClosed)
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Close lets the submissions under way finish and stops the client. Futures that
+// have no outcome yet say [queue.ErrClosed]; their tasks go on, and outcomes that
+// are kept can be opened elsewhere. Close may be called more than once; it does
+// not close the Redis client.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	lanes := c.lanes
+	c.mu.Unlock()
+	if again {
+		c.running.Wait()
+		return nil
+	}
+	for _, ln := range lanes {
+		ln.close()
+	}
+	c.running.Wait()
+	return c.mail.close()
+}

@@ -1,0 +1,400 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+const (
+	// slowTick is how often the logs are read although nothing was heard: what a
+	// lost notification costs at most.
+	slowTick = 5 * time.Second
+	// doubtAfter is how long a task may be silent before the store is asked whether
+	// it is still there, and doubtAtOnce how many are asked about at a time.
+	doubtAfter  = 15 * time.Second
+	doubtAtOnce = 64
+	// trimEvery is how many log entries are read before they are dropped.
+	trimEvery = 512
+	logPage   = 500
+)
+
+// mailbox resolves the promises of one client. Outcomes for it are appended to a
+// log a queue partition and announced over one subscription, small ones inline.
+// The log is the truth: it is read when the subscription is made, whenever it is
+// made anew, and on a slow timer.
+type mailbox struct {
+	store *store.Store
+	addr  string
+
+	mu      sync.Mutex
+	closed  bool
+	pending map[queue.TaskID]*expected
+	boxes   map[place]*box
+	logs    map[string]*box // the same boxes, by the name of their log
+	sub     *store.Replies  // made by the first box
+
+	catch   chan struct{} // cap 1: some box is behind, or has much to trim
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// expected is a promise that waits.
+type expected struct {
+	promise *queue.Promise
+	box     *box
+	queue   string
+	since   time.Time
+	stream  bool
+	waiters int // submissions that share it
+}
+
+// box is one log.
+type box struct {
+	log    string
+	up     chan struct{} // closed when the subscription first stands
+	isUp   bool
+	behind bool   // the log has entries that were not delivered
+	marks  int    // how often behind was set: an entry may come while the log is read
+	read   string // the last entry that was delivered with all before it
+	since  int    // entries since the last trim
+}
+
+func (b *box) mark() {
+	b.behind = true
+	b.marks++
+}
+
+func newMailbox(s *store.Store, addr string) *mailbox {
+	m := &mailbox{
+		store: s, addr: addr,
+		pending: map[queue.TaskID]*expected{},
+		boxes:   map[place]*box{},
+		logs:    map[string]*box{},
+		catch:   make(chan struct{}, 1),
+	}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	return m
+}
+
+// expect returns the promise of the task id on the queue name.
+// It returns when the subscription stands, so that no outcome is missed.
+func (m *mailbox) expect(ctx context.Context, name string, id queue.TaskID, stream bool) (*queue.Promise, error) {
+	at := place{name, id.Partition()}
+	m.mu.Lock()
+	b := m.boxes[at]
+	if m.closed {
+		m.mu.Unlock()
+		return nil, errClosed
+	}
+	if b == nil || !b.isUp {
+		m.mu.Unlock()
+		if err := m.subscribe(ctx, at); err != nil {
+			return nil, err
+		}
+		m.mu.Lock()
+		b = m.boxes[at]
+	}
+	defer m.mu.Unlock()
+	if e := m.pending[id]; e != nil {
+		e.waiters++
+		return e.promise, nil
+	}
+	e := &expected{promise: queue.NewPromise(id), box: b, queue: name, since: time.Now(), stream: stream, waiters: 1}
+	m.pending[id] = e
+	return e.promise, nil
+}
+
+// subscribe makes the log's box and waits until its subscription stands.
+func (m *mailbox) subscribe(ctx context.Context, at place) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return errClosed
+	}
+	if m.sub == nil {
+		m.sub = m.store.Replies(m.ctx)
+		m.running.Go(m.receive)
+		m.running.Go(m.keep)
+	}
+	b := m.boxes[at]
+	made := b == nil
+	if made {
+		b = &box{log: store.ReplyKey(at.queue, at.partition, m.addr), up: make(chan struct{})}
+		m.boxes[at], m.logs[b.log] = b, b
+	}
+	sub := m.sub
+	m.mu.Unlock()
+	if made {
+		if err := sub.Add(ctx, b.log); err != nil {
+			m.mu.Lock()
+			delete(m.boxes, at)
+			delete(m.logs, b.log)
+			m.mu.Unlock()
+			return err
+		}
+	}
+	select {
+	case <-b.up:
+		return nil
+	case <-m.ctx.Done():
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no subscription to outcomes yet: %w", queue.ErrUnavailable, ctx.Err())
+	}
+}
+
+// forget gives up on the promise of a task that was not accepted.
+func (m *mailbox) forget(id queue.TaskID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.pending[id]; e != nil {
+		if e.waiters--; e.waiters == 0 {
+			delete(m.pending, id)
+		}
+	}
+}
+
+// deliver resolves the promise of o's task, if it waits.
+func (m *mailbox) deliver(o *queue.Outcome) {
+	m.mu.Lock()
+	e := m.pending[o.ID]
+	delete(m.pending, o.ID)
+	m.mu.Unlock()
+	if e != nil {
+		e.promise.Resolve(o)
+	}
+}
+
+func (m *mailbox) deliverAll(outcomes []byte) {
+	// What cannot be read was not written by a worker of this version; the tasks it
+	// speaks of are found by the slow timer.
+	_ = queue.ParseOutcomes(outcomes, m.deliver)
+}
+
+// receive takes hints off the subscription.
+func (m *mailbox) receive() {
+	wait := time.Duration(0)
+	for m.ctx.Err() == nil {
+		h, err := m.sub.Receive(m.ctx)
+		if err != nil {
+			if m.ctx.Err() != nil {
+				return
+			}
+			wait = min(wait+50*time.Millisecond, time.Second)
+			pause(m.ctx, wait)
+			continue
+		}
+		wait = 0
+		if h.Outcomes != nil {
+			m.deliverAll(h.Outcomes)
+		}
+		m.note(h)
+	}
+}
+
+// note keeps the books of a hint that was delivered as far as it could be.
+func (m *mailbox) note(h store.Hint) {
+	m.mu.Lock()
+	b := m.logs[h.Key]
+	poke := false
+	if b != nil {
+		switch {
+		case h.Subscribed:
+			// The first time there is nothing to miss: nothing was submitted yet.
+			if b.isUp {
+				b.mark()
+				poke = true
+			} else {
+				b.isUp = true
+				close(b.up)
+			}
+		case h.Outcomes == nil:
+			b.mark()
+			poke = true
+		case !b.behind:
+			b.read = h.Entry
+			b.since++
+			poke = b.since >= trimEvery
+		}
+	}
+	m.mu.Unlock()
+	if poke {
+		m.poke()
+	}
+}
+
+func (m *mailbox) poke() {
+	select {
+	case m.catch <- struct{}{}:
+	default:
+	}
+}
+
+// keep reads logs that are behind, drops what was read, and on a slow timer reads
+// all that anybody waits for and asks after tasks that were silent for long.
+func (m *mailbox) keep() {
+	tick := time.NewTicker(slowTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-m.catch:
+			m.catchUp(false)
+		case <-tick.C:
+			m.catchUp(true)
+			m.doubt()
+		}
+	}
+}
+
+// catchUp reads the logs that are behind, or all that anybody waits for, and
+// trims those that have grown.
+func (m *mailbox) catchUp(all bool) {
+	var todo []*box
+	trim := map[string]string{}
+	m.mu.Lock()
+	if all {
+		for _, e := range m.pending {
+			e.box.mark()
+		}
+	}
+	for log, b := range m.logs {
+		if b.behind { // hints do not move b.read while the log is read
+			todo = append(todo, b)
+		}
+		if b.since >= trimEvery || all && b.since > 0 {
+			trim[log], b.since = b.read, 0
+		}
+	}
+	m.mu.Unlock()
+	again := false
+	for _, b := range todo {
+		again = m.readLog(b) != nil || again
+	}
+	for log, before := range trim {
+		_ = m.store.TrimLog(m.ctx, log, before) // the next trim makes up for it
+	}
+	if again && !all { // what failed is tried again soon, not in a busy loop
+		pause(m.ctx, 200*time.Millisecond)
+		m.poke()
+	}
+}
+
+// readLog delivers what the box's log has beyond b.read.
+func (m *mailbox) readLog(b *box) error {
+	for {
+		m.mu.Lock()
+		marks := b.marks
+		m.mu.Unlock()
+		entries, err := m.store.ReadLog(m.ctx, b.log, b.read, logPage) // b.read is ours while b.behind
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			m.deliverAll(e.Outcomes)
+		}
+		m.mu.Lock()
+		if len(entries) > 0 {
+			b.read = entries[len(entries)-1].Entry
+			b.since += len(entries)
+		}
+		done := len(entries) < logPage && b.marks == marks
+		if done {
+			b.behind = false
+		}
+		m.mu.Unlock()
+		if done {
+			return nil
+		}
+	}
+}
+
+// doubt asks after tasks that were silent for long, a few at a time: a Redis that
+// lost its memory must not leave anybody waiting for ever.
+func (m *mailbox) doubt() {
+	type silent struct {
+		id queue.TaskID
+		e  *expected
+	}
+	var some []silent
+	m.mu.Lock()
+	now := time.Now()
+	for id, e := range m.pending { // in random order, so all get their turn
+		if !e.stream && now.Sub(e.since) > doubtAfter {
+			if some = append(some, silent{id, e}); len(some) == doubtAtOnce {
+				break
+			}
+		}
+	}
+	m.mu.Unlock()
+	var gone []silent
+	for _, s := range some {
+		st, err := m.store.Open(m.ctx, s.e.queue, s.id, "")
+		if err != nil {
+			return
+		}
+		switch {
+		case st.Outcome != nil:
+			m.deliverAll(st.Outcome)
+		case !st.Waits:
+			gone = append(gone, s)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	m.catchUp(true) // it may have finished while it was asked after
+	for _, s := range gone {
+		m.mu.Lock()
+		still := m.pending[s.id] == s.e
+		if still {
+			delete(m.pending, s.id)
+		}
+		m.mu.Unlock()
+		if still {
+			s.e.promise.Fail(fmt.Errorf("%w: task %s is neither in Redis nor was its outcome received", queue.ErrResultExpired, s.id))
+		}
+	}
+}
+
+// close fails what still waits.
+func (m *mailbox) close() error {
+	m.mu.Lock()
+	m.closed = true
+	pending, logs, sub := m.pending, m.logs, m.sub
+	m.pending = map[queue.TaskID]*expected{}
+	m.mu.Unlock()
+	m.stop()
+	var err error
+	if sub != nil {
+		err = sub.Close()
+	}
+	m.running.Wait()
+	for _, e := range pending {
+		e.promise.Fail(errClosed)
+	}
+	// Nobody will read these logs; those that outcomes still come to expire.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for log := range logs {
+		err = errors.Join(err, m.store.DropLog(ctx, log))
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,53 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+)
+
+// Executor runs messages: a producer.Client over Redis, a pool on goroutines, a
+// test double. Its methods may be called concurrently.
+//
+// Users call the typed verbs of [Task]; this is the side for those who write
+// executors.
+type Executor interface {
+	// Submit accepts m and returns the promise of its outcome. It sets m.ID
+	// unless m.Key gives one. A non-nil error means that m was not accepted,
+	// except that a timeout may hide an acceptance.
+	Submit(ctx context.Context, m *Message) (*Promise, error)
+
+	// SubmitAll accepts many messages at once, with an outcome each: promises[i]
+	// is nil exactly if ms[i] was not accepted, and then errs[i] says why. errs is
+	// nil if all were accepted.
+	SubmitAll(ctx context.Context, ms []*Message) (promises []*Promise, errs []error)
+
+	// Open returns the promise of a task that was submitted before, maybe by
+	// another process.
+	Open(ctx context.Context, queue string, id TaskID) (*Promise, error)
+}
+
+// BulkError says which items of a bulk submission were not accepted, and why.
+type BulkError struct {
+	Total int
+	Errs  map[int]error // by position
+}
+
+func (e *BulkError) Error() string {
+	for i := range e.Total {
+		if err := e.Errs[i]; err != nil {
+			return fmt.Sprintf("%d of %d tasks were not accepted; number %d: %v", len(e.Errs), e.Total, i, err)
+		}
+	}
+	return fmt.Sprintf("%d of %d tasks were not accepted", len(e.Errs), e.Total)
+}
+
+// Unwrap returns the items' errors in the order of their positions.
+func (e *BulkError) Unwrap() []error {
+	errs := make([]error, 0, len(e.Errs))
+	for i := range e.Total {
+		if err := e.Errs[i]; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

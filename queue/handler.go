@@ -1,0 +1,118 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Handler runs one message and returns its value as bytes. A middleware, a child
+// process and a test double are all this one method. It is called concurrently.
+type Handler interface {
+	Handle(ctx context.Context, m *Message) ([]byte, error)
+}
+
+// HandlerFunc is a function that is a [Handler].
+type HandlerFunc func(ctx context.Context, m *Message) ([]byte, error)
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, m *Message) ([]byte, error) { return f(ctx, m) }
+
+// Middleware wraps a handler in another one.
+type Middleware func(Handler) Handler
+
+// Route says which handler runs the tasks of one type. [Task.Handler] makes it.
+type Route struct {
+	Type    string
+	Handler Handler
+
+	codec Codec
+	forms []errorForm
+	err   error
+}
+
+// Mux finds the handler of a task by its type. It does not change once made.
+type Mux struct {
+	routes map[string]Route
+}
+
+// NewMux makes a mux of routes, each wrapped in the middlewares, the first one
+// outermost.
+func NewMux(routes []Route, mw ...Middleware) (*Mux, error) {
+	m := &Mux{routes: make(map[string]Route, len(routes))}
+	for _, r := range routes {
+		if r.err != nil {
+			return nil, r.err
+		}
+		if err := CheckName("task type", r.Type); err != nil {
+			return nil, err
+		}
+		if r.Handler == nil {
+			return nil, fmt.Errorf("%w: the handler of %q is nil", ErrOption, r.Type)
+		}
+		if _, twice := m.routes[r.Type]; twice {
+			return nil, fmt.Errorf("%w: %q has two handlers; keep one", ErrOption, r.Type)
+		}
+		for i := len(mw) - 1; i >= 0; i-- {
+			r.Handler = mw[i](r.Handler)
+		}
+		m.routes[r.Type] = r
+	}
+	return m, nil
+}
+
+// Types returns the number of task types that have a handler.
+func (m *Mux) Types() int { return len(m.routes) }
+
+// Handle runs m with its type's handler, or returns [ErrUnknownType].
+func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
+	r, ok := m.routes[msg.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
+	}
+	v, err := r.Handler.Handle(ctx, msg)
+	if err == nil {
+		return v, nil
+	}
+	return nil, attemptError(ctx, err)
+}
+
+// Failure makes the outcome of msg that ended with err in the given state, in
+// the form that the task's definition gives its errors.
+func (m *Mux) Failure(msg *Message, s State, attempt int, err error) *Outcome {
+	r := m.routes[msg.Type]
+	if r.codec == nil {
+		r.codec = Msgpack
+	}
+	return &Outcome{ID: msg.ID, State: s, Attempt: attempt, Codec: r.codec.Name(), Err: newTaskError(r.codec, r.forms, err, attempt)}
+}
+
+// Running is what a handler may know about the task it runs.
+type Running struct {
+	ID      TaskID
+	Type    string
+	Queue   string
+	Attempt int // this attempt, counted from 1
+	// Token grows with every delivery of the task. A store that remembers the
+	// largest token it has seen for a task, and refuses smaller ones, is safe from
+	// a worker that lost its lease without noticing.
+	Token    uint64
+	Headers  map[string]string // not to be changed
+	Deadline time.Time         // when the attempt's timeout ends it; zero for none
+}
+
+type runningKey struct{}
+
+// WithRunning returns a context that carries r, for those who run handlers.
+func WithRunning(ctx context.Context, r *Running) context.Context {
+	return context.WithValue(ctx, runningKey{}, r)
+}
+
+// FromContext returns what is known about the task whose handler got ctx. It is
+// the zero Running outside a handler.
+func FromContext(ctx context.Context) Running {
+	if r, ok := ctx.Value(runningKey{}).(*Running); ok {
+		return *r
+	}
+	return Running{}
+}

@@ -1,0 +1,237 @@
+package queue
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// wireVersion is the first byte of every message and outcome. A reader refuses
+// a version it does not know; fields added at the end of the array do not need
+// a new one.
+const wireVersion = 1
+
+// Priority orders the tasks that wait in one queue: all high ones before any
+// normal one, all normal ones before any low one.
+type Priority uint8
+
+// The priorities. The zero value is normal.
+const (
+	Normal Priority = iota
+	High
+	Low
+)
+
+func (p Priority) String() string {
+	switch p {
+	case High:
+		return "high"
+	case Low:
+		return "low"
+	}
+	return "normal"
+}
+
+// Message is one task as it travels: what is on the wire, and where it goes.
+// [Message.AppendWire] writes the part that travels; docs/wire.md describes it.
+type Message struct {
+	Type    string            // the task's name, by which workers know it
+	Payload []byte            // the argument, as Codec encoded it
+	Codec   string            // the codec's name; "" is msgpack
+	ReplyTo string            // the address of the producer that waits; "" if none does
+	Group   string            // on a stream, the consumer group whose outcome is the answer
+	Retries int               // how many failed attempts may be tried again
+	Timeout time.Duration     // the longest an attempt may run; 0 is no limit
+	Keep    time.Duration     // how long the outcome is kept for anybody who asks by id
+	Backoff Backoff           // how failed attempts are spaced
+	Headers map[string]string // metadata: tracing, tenancy
+
+	// What follows says where the message goes; it is not part of the wire form.
+
+	ID       TaskID
+	Key      string        // the idempotency key that ID stands for, if any
+	Queue    string        // the queue's name
+	Stream   bool          // the queue delivers every task to each consumer group
+	Priority Priority      // the order among waiting tasks
+	Delay    time.Duration // start no sooner than this after the store has it
+	RunAt    time.Time     // start no sooner than this, by the store's clock
+	Expire   time.Duration // give up unless started this long after the store has it
+	NoReply  bool          // nobody waits: no outcome is sent
+}
+
+// The fields of the array, in the order in which they travel.
+const (
+	fieldType = iota
+	fieldPayload
+	fieldReplyTo
+	fieldRetries
+	fieldTimeout
+	fieldKeep
+	fieldBackoffBase
+	fieldBackoffMax
+	fieldCodec
+	fieldGroup
+	fieldHeaders
+	fieldCount
+)
+
+// used is how many leading fields have to be written: trailing zero ones are
+// left out.
+func (m *Message) used() int {
+	switch {
+	case len(m.Headers) > 0:
+		return fieldHeaders + 1
+	case m.Group != "":
+		return fieldGroup + 1
+	case m.Codec != "":
+		return fieldCodec + 1
+	case m.Backoff.Max > 0:
+		return fieldBackoffMax + 1
+	case m.Backoff.Base > 0:
+		return fieldBackoffBase + 1
+	case m.Keep > 0:
+		return fieldKeep + 1
+	case m.Timeout > 0:
+		return fieldTimeout + 1
+	case m.Retries > 0:
+		return fieldRetries + 1
+	case m.ReplyTo != "":
+		return fieldReplyTo + 1
+	}
+	return fieldPayload + 1
+}
+
+// AppendWire appends the message's wire form to b.
+func (m *Message) AppendWire(b []byte) []byte {
+	n := m.used()
+	b = appendArray(append(b, wireVersion), n)
+	b = appendStr(b, m.Type)
+	b = appendBin(b, m.Payload)
+	for f := fieldReplyTo; f < n; f++ {
+		switch f {
+		case fieldReplyTo:
+			b = appendStr(b, m.ReplyTo)
+		case fieldRetries:
+			b = appendUint(b, uint64(m.Retries))
+		case fieldTimeout:
+			b = appendUint(b, millis(m.Timeout))
+		case fieldKeep:
+			b = appendUint(b, millis(m.Keep))
+		case fieldBackoffBase:
+			b = appendUint(b, millis(m.Backoff.Base))
+		case fieldBackoffMax:
+			b = appendUint(b, millis(m.Backoff.Max))
+		case fieldCodec:
+			b = appendStr(b, m.Codec)
+		case fieldGroup:
+			b = appendStr(b, m.Group)
+		case fieldHeaders:
+			b = appendMap(b, len(m.Headers))
+			for _, k := range slices.Sorted(maps.Keys(m.Headers)) {
+				b = appendStr(appendStr(b, k), m.Headers[k])
+			}
+		}
+	}
+	return b
+}
+
+// WireSize is at least the number of bytes that [Message.AppendWire] appends.
+func (m *Message) WireSize() int {
+	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group)
+	for k, v := range m.Headers {
+		n += 10 + len(k) + len(v)
+	}
+	return n
+}
+
+// ParseMessage reads the wire form of a message. An error is [ErrMalformed] or
+// [ErrVersion]; nothing is allocated for what a message merely declares. The
+// message's Payload is a part of data.
+func ParseMessage(data []byte) (*Message, error) {
+	r, err := open(data)
+	if err != nil {
+		return nil, err
+	}
+	n := r.array("an array of fields")
+	if n <= fieldPayload && r.err == nil {
+		return nil, fmt.Errorf("%w: %d fields, a message has at least 2", ErrMalformed, n)
+	}
+	m := &Message{}
+	for f := range min(n, fieldCount) {
+		switch f {
+		case fieldType:
+			m.Type = r.str("the task type")
+		case fieldPayload:
+			m.Payload = r.bin("the payload")
+		case fieldReplyTo:
+			m.ReplyTo = r.str("the reply address")
+		case fieldRetries:
+			m.Retries = int(min(r.uint("the retries"), 1<<30))
+		case fieldTimeout:
+			m.Timeout = r.millis("the timeout")
+		case fieldKeep:
+			m.Keep = r.millis("the keep time")
+		case fieldBackoffBase:
+			m.Backoff.Base = r.millis("the backoff base")
+		case fieldBackoffMax:
+			m.Backoff.Max = r.millis("the backoff maximum")
+		case fieldCodec:
+			m.Codec = r.str("the codec")
+		case fieldGroup:
+			m.Group = r.str("the group")
+		case fieldHeaders:
+			m.Headers = r.headers()
+		}
+	}
+	r.skip(n - fieldCount)
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	if err := CheckName("task type", m.Type); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return m, nil
+}
+
+func (r *reader) headers() map[string]string {
+	if r.nilled() {
+		return nil
+	}
+	n := r.mapLen("the headers")
+	if n == 0 {
+		return nil
+	}
+	h := make(map[string]string, min(n, 64))
+	for ; n > 0 && r.err == nil; n-- {
+		k := r.str("a header's name")
+		h[k] = r.str("a header's value")
+	}
+	return h
+}
+
+// open checks the version byte and returns a reader of what follows it.
+func open(data []byte) (*reader, error) {
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%w: no bytes", ErrMalformed)
+	}
+	if data[0] != wireVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads version %d; upgrade it", ErrVersion, data[0], wireVersion)
+	}
+	return &reader{data: data[1:]}, nil
+}
+
+// millis rounds up, so that a wait that was asked for never becomes none.
+func millis(d time.Duration) uint64 {
+	if d <= 0 {
+		return 0
+	}
+	return uint64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+// millis reads a duration; one too long for [time.Duration] is cut to the
+// longest.
+func (r *reader) millis(want string) time.Duration {
+	const most = uint64(1<<63-1) / uint64(time.Millisecond)
+	return time.Duration(min(r.uint(want), most)) * time.Millisecond
+}

@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Promise is the outcome of a task that may not have come yet. An [Executor]
+// makes and resolves it; callers see it as a [Future]. Its methods may be
+// called concurrently.
+type Promise struct {
+	id TaskID
+
+	mu    sync.Mutex
+	done  chan struct{} // made when somebody asks for it
+	out   *Outcome      // set once
+	err   error         // set instead of out: the outcome cannot be had
+	after []*callback   // in the order of registration
+	busy  bool          // a goroutine is running the callbacks
+}
+
+// callback runs once unless stopped.
+type callback struct {
+	run     func()
+	stopped bool
+}
+
+// NewPromise makes the promise of the task id.
+func NewPromise(id TaskID) *Promise { return &Promise{id: id} }
+
+// FailedPromise makes a promise whose outcome cannot be had, for the reason err.
+func FailedPromise(id TaskID, err error) *Promise { return &Promise{id: id, err: err} }
+
+// ID is the task's id.
+func (p *Promise) ID() TaskID { return p.id }
+
+// Resolve sets the outcome. The first call of Resolve or Fail wins and returns
+// true.
+func (p *Promise) Resolve(o *Outcome) bool { return p.settle(o, nil) }
+
+// Fail says that the outcome cannot be had. The task itself may be well.
+func (p *Promise) Fail(err error) bool { return p.settle(nil, err) }
+
+func (p *Promise) settle(o *Outcome, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.settled() {
+		return false
+	}
+	p.out, p.err = o, err
+	if p.done != nil {
+		close(p.done)
+	}
+	p.runAfter()
+	return true
+}
+
+func (p *Promise) settled() bool { return p.out != nil || p.err != nil }
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Done returns a channel that is closed when the outcome is there or is known
+// not to come.
+func (p *Promise) Done() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.settled() {
+		return closed
+	}
+	if p.done == nil {
+		p.done = make(chan struct{})
+	}
+	return p.done
+}
+
+// Outcome returns what the promise was settled with; ok is false before that.
+func (p *Promise) Outcome() (o *Outcome, err error, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out, p.err, p.settled()
+}
+
+// Wait waits for the outcome until ctx is done. A wait that ctx ends returns an
+// error that is both [ErrNotReady] and what ended ctx; the task goes on.
+func (p *Promise) Wait(ctx context.Context) (*Outcome, error) {
+	if o, err, ok := p.Outcome(); ok {
+		return o, err
+	}
+	select {
+	case <-p.Done():
+		o, err, _ := p.Outcome()
+		return o, err
+	case <-ctx.Done():
+		if o, err, ok := p.Outcome(); ok {
+			return o, err
+		}
+		return nil, &waitError{id: p.id, cause: ctx.Err()}
+	}
+}
+
+type waitError struct {
+	id    TaskID
+	cause error
+}
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("%v: stopped waiting for %s: %v; it goes on, wait again", ErrNotReady, e.id, e.cause)
+}
+
+func (e *waitError) Unwrap() []error { return []error{ErrNotReady, e.cause} }
+
+// OnDone calls f, in a goroutine of its own, when the promise is settled, at
+// once if it already is. The callbacks of one promise run one after the other
+// in the order of their registration. stop prevents a callback that has not
+// begun and reports whether it did.
+func (p *Promise) OnDone(f func()) (stop func() bool) {
+	c := &callback{run: f}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.after = append(p.after, c)
+	if p.settled() {
+		p.runAfter()
+	}
+	return func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		stopped := c.run != nil && !c.stopped
+		c.stopped = true
+		return stopped
+	}
+}
+
+// runAfter starts the goroutine that runs the callbacks, unless it runs
+// already. p.mu is held.
+func (p *Promise) runAfter() {
+	if p.busy || len(p.after) == 0 {
+		return
+	}
+	p.busy = true
+	go func() {
+		p.mu.Lock()
+		for len(p.after) > 0 {
+			c := p.after[0]
+			p.after = p.after[1:]
+			f := c.run
+			if c.stopped {
+				continue
+			}
+			c.run = nil
+			p.mu.Unlock()
+			f()
+			p.mu.Lock()
+		}
+		p.after, p.busy = nil, false
+		p.mu.Unlock()
+	}()
+}
+
+// IsWait reports whether err says that a wait ended before the task did.
+func IsWait(err error) bool { return errors.Is(err, ErrNotReady) }
