@@ -18,7 +18,8 @@ type delivery struct {
 	port    *port
 	life    int // the incarnation of the port that claimed it
 	claimed store.Claimed
-	now     int64 // the server's clock when it was claimed; 0 if not known
+	now     int64         // the server's clock when it was claimed; 0 if not known
+	msg     queue.Message // owned by Run
 
 	// Under port.w.slots.mu, while it runs:
 	next, prev *delivery
@@ -29,21 +30,19 @@ type delivery struct {
 func (d *delivery) Run() {
 	w := d.port.w
 	note := d.claimed.Note
-	m, err := d.parse()
+	m := &d.msg
+	err := d.parse()
 	if err == nil {
 		err = d.refuse(note)
 	}
 	if err != nil {
-		if m == nil {
-			m = &queue.Message{ID: d.claimed.ID}
-		}
 		d.end(m, nil, err, 0)
 		return
 	}
 
 	attempt := note.Attempts + 1
 	ctx, cancel := context.WithCancelCause(context.Background())
-	running := &queue.Running{
+	running := queue.Running{
 		ID: m.ID, Type: m.Type, Queue: m.Queue, Attempt: attempt,
 		Token: uint64(attempt + note.Crashes), Headers: m.Headers, //nolint:gosec // counts
 	}
@@ -72,16 +71,19 @@ func (d *delivery) Run() {
 
 // parse reads the message. What cannot be read is dead: it stays where a person
 // can look at it, and holds nobody up.
-func (d *delivery) parse() (*queue.Message, error) {
+func (d *delivery) parse() error {
+	m := &d.msg
+	var err error
 	if n := len(d.claimed.Wire); n > d.port.w.cfg.MaxMessage {
-		return nil, fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
+		err = fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
+	} else {
+		err = m.ParseWire(d.claimed.Wire)
 	}
-	m, err := queue.ParseMessage(d.claimed.Wire)
 	if err != nil {
-		return nil, err
+		*m = queue.Message{}
 	}
 	m.ID, m.Queue, m.Priority = d.claimed.ID, d.port.line.Queue, d.claimed.Note.Priority()
-	return m, nil
+	return err
 }
 
 // refuse returns why the task must not be run, if so.
@@ -129,7 +131,7 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 			Number: attempt, Crashes: note.Crashes, Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64(), //nolint:gosec // jitter
 		})
 	}
-	e := store.End{ID: d.claimed.ID, Verdict: v.Kind, Delay: v.Delay, Keep: m.Keep, Attempt: attempt, Value: value}
+	e := store.End{ID: d.claimed.ID, Verdict: v.Kind, Delay: v.Delay, Keep: m.Keep, Attempt: attempt, Value: value, Codec: m.Codec}
 	if m.Group == d.port.line.Group {
 		e.ReplyTo = m.ReplyTo
 	}
@@ -224,4 +226,7 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	if d.cancel != nil {
 		d.cancel(nil)
 	}
+	// The deliveries of one turn are one allocation: a slow one must not keep the
+	// messages of the others.
+	d.claimed.Wire, d.msg = nil, queue.Message{}
 }

@@ -51,10 +51,7 @@ func (p *port) beat(ctx context.Context) {
 	if b.Claim {
 		p.rouse()
 	}
-	s.mu.Lock()
-	trim := p.line.Group != ""
-	s.mu.Unlock()
-	if trim {
+	if p.line.Group != "" {
 		p.trim()
 	}
 }
@@ -98,6 +95,7 @@ func (p *port) lapse(life int) {
 		return
 	}
 	p.life++
+	p.signed = false
 	old := p.consumer
 	p.consumer = newConsumerName()
 	name := p.consumer
@@ -108,7 +106,6 @@ func (p *port) lapse(life int) {
 	if s.emptying == p {
 		s.emptying = nil
 	}
-	p.dry = true // until signed on
 	s.mu.Unlock()
 	p.w.stats.lapsed.Add(1)
 	n := p.cancelRunning(queue.ErrLeaseLost)
@@ -130,13 +127,15 @@ func (p *port) signOn(name string) {
 			return
 		}
 		if err == nil {
+			p.signed = true
 			p.renewed(sent)
 			s.hungry(p)
+			p.lanes.Signal()
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
-		time.Sleep(wait.NextBackOff())
+		pause(context.Background(), wait.NextBackOff())
 	}
 }
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -60,6 +61,7 @@ func (p *port) listen(ctx context.Context) {
 		s.mu.Unlock()
 		if d != nil {
 			p.start([]run.Job{d})
+			runtime.Gosched() // the task first, then the next wait
 		}
 	}
 }
@@ -73,7 +75,7 @@ func (p *port) reserve(ctx context.Context) bool {
 		if ctx.Err() != nil || s.stopped {
 			return false
 		}
-		if p.dry && s.spare() > 0 && s.emptying == nil && !p.resync {
+		if p.signed && p.dry && s.spare() > 0 && s.emptying == nil && !p.resync {
 			s.reserved++
 			p.listens = true
 			return true
@@ -106,7 +108,12 @@ func (p *port) lost() {
 // w.slots.mu is held.
 func (p *port) claimSoon() {
 	if p.later == nil && p.w.slots.spare() > 0 {
-		p.later = time.AfterFunc(soon, p.rouse)
+		p.later = time.AfterFunc(soon, func() {
+			p.w.slots.mu.Lock()
+			p.later = nil
+			p.w.slots.mu.Unlock()
+			p.rouse()
+		})
 	}
 }
 

@@ -40,6 +40,7 @@ type port struct {
 
 	// Under w.slots.mu:
 
+	signed   bool    // the line knows this incarnation
 	consumer string  // this incarnation's name; changed when the lease is lost
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
@@ -140,6 +141,9 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 
 // due reports whether a turn should be taken now. s.mu is held.
 func (p *port) due(s *slots) bool {
+	if !p.signed {
+		return false
+	}
 	if p.resync {
 		return p.under == 0 // alone, so that nothing else changes what is in flight
 	}
@@ -218,6 +222,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		p.wakeIn(r.Wake)
 	}
 	jobs := make([]run.Job, 0, len(r.Tasks))
+	deliveries := make([]delivery, len(r.Tasks)) // one allocation for the batch
 	for i := range r.Tasks {
 		c := &r.Tasks[i]
 		if _, known := p.belled[c.ID]; known {
@@ -226,11 +231,20 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		if t.Resync {
 			p.belled[c.ID] = struct{}{}
 		}
-		jobs = append(jobs, &delivery{port: p, life: life, claimed: *c, now: r.Now})
+		d := &deliveries[i]
+		d.port, d.life, d.claimed, d.now = p, life, *c, r.Now
+		jobs = append(jobs, d)
 	}
 	s.held += len(jobs)
 	trim := p.trimDue(len(jobs))
+	stopped := s.stopped
 	s.mu.Unlock()
+	if stopped { // this claim was under way when the worker was told to stop
+		for _, j := range jobs {
+			j.(*delivery).giveBack()
+		}
+		return
+	}
 	p.start(jobs)
 	if trim {
 		p.trim()
@@ -268,7 +282,7 @@ func (p *port) review(t *store.Turn, r *store.TurnReply) {
 	}
 	for _, e := range t.Ends {
 		if watched[e.ID] {
-			e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value}
+			e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
 			p.ends = append(p.ends, e)
 		}
 	}

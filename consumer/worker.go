@@ -114,7 +114,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: Run may be called once; make another worker", queue.ErrClosed)
 	}
 	if err := w.open(ctx); err != nil {
-		return err
+		for _, p := range w.ports {
+			p.closeBell()
+		}
+		return errors.Join(err, w.leave())
 	}
 	w.log.Info("worker started", zap.Int("concurrency", w.cfg.Concurrency), zap.Int("lines", len(w.ports)))
 
@@ -189,10 +192,13 @@ func (w *Worker) open(ctx context.Context) error {
 				return err
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
+			sent := time.Now()
 			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease, w.cfg.KeepDead); err != nil {
+				p.closeBell()
 				return err
 			}
-			p.renewed(time.Now())
+			p.signed = true
+			p.renewed(sent)
 			w.ports = append(w.ports, p)
 		}
 	}

@@ -36,7 +36,6 @@ type Client struct {
 	closed  bool
 	layouts map[string]queue.Layout // by queue; what Redis said
 	lanes   map[place]*lane
-	running sync.WaitGroup // lanes
 }
 
 // place is a partition of a queue.
@@ -106,8 +105,7 @@ func (c *Client) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, 
 		return nil, err
 	}
 	s := newSubmission(it)
-	ln.post(s)
-	return c.accepted(m, p, s, 0, s.wait(ctx))
+	return c.accepted(m, p, s, 0, ln.send(ctx, s))
 }
 
 // SubmitAll stores many messages, as many as fit in each round trip; see
@@ -139,8 +137,8 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 		sh.at = append(sh.at, i)
 		promises[i] = p
 	}
-	for _, sh := range shares {
-		sh.lane.post(sh.sub)
+	for i, sh := range shares {
+		sh.lane.post(sh.sub, i == len(shares)-1 && ctx.Done() == nil)
 	}
 	for _, sh := range shares {
 		err := sh.sub.wait(ctx)
@@ -180,7 +178,7 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 	}
 	var p *queue.Promise
 	if m.NoReply {
-		p = queue.FailedPromise(m.ID, fmt.Errorf("%w: submit it without queue.NoReply, and on a stream with queue.ReplyFrom, to wait for it", queue.ErrNoReply))
+		p = queue.FailedPromise(m.ID, errNoReply)
 	} else if p, err = c.mail.expect(ctx, m.Queue, m.ID, m.Stream); err != nil {
 		return nil, nil, none, err
 	}
@@ -229,19 +227,20 @@ func (c *Client) accepted(m *queue.Message, p *queue.Promise, s *submission, k i
 }
 
 // Open returns the promise of a task that was submitted before, maybe by another
-// process. Its error is [queue.ErrResultExpired] if the task is not there.
-func (c *Client) Open(ctx context.Context, name string, id queue.TaskID) (*queue.Promise, error) {
-	if err := queue.CheckName("queue", name); err != nil {
+// process. Its error is [queue.ErrResultExpired] if the task is not there; a task
+// of a stream is there once its group has read it.
+func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
+	if err := queue.CheckName("queue", m.Queue); err != nil {
 		return nil, err
 	}
 	if c.isClosed() {
 		return nil, errClosed
 	}
-	p, err := c.mail.expect(ctx, name, id, false)
+	p, err := c.mail.expect(ctx, m.Queue, m.ID, m.Stream)
 	if err != nil {
 		return nil, err
 	}
-	st, err := c.store.Open(ctx, name, id, c.id)
+	st, err := c.store.Open(ctx, store.NewLine(m.Queue, m.ID.Partition(), m.Group), m.ID, c.id)
 	if err == nil && st.Outcome != nil {
 		var o *queue.Outcome
 		if o, err = queue.ParseOutcome(st.Outcome); err == nil {
@@ -254,10 +253,10 @@ func (c *Client) Open(ctx context.Context, name string, id queue.TaskID) (*queue
 		if _, _, done := p.Outcome(); done { // it finished meanwhile
 			return p, nil
 		}
-		err = fmt.Errorf("%w: %s is not in queue %q; an outcome is kept for tasks submitted with queue.Keep or queue.ID", queue.ErrResultExpired, id, name)
+		err = fmt.Errorf("%w: %s is not in queue %q; an outcome is kept for tasks submitted with queue.Keep or queue.ID", queue.ErrResultExpired, m.ID, m.Queue)
 	}
 	if err != nil {
-		c.mail.forget(id)
+		c.mail.forget(m.ID)
 		return nil, err
 	}
 	return p, nil
@@ -293,10 +292,11 @@ func (c *Client) lane(name string, partition uint16, kind queue.Kind) (*lane, er
 	if ln == nil {
 		ln = newLane(c.store, c.id, at, kind)
 		c.lanes[at] = ln
-		c.running.Go(ln.run)
 	}
 	return ln, nil
 }
+
+var errNoReply = fmt.Errorf("%w: submit it without queue.NoReply, and on a stream with queue.ReplyFrom, to wait for it", queue.ErrNoReply)
 
 var errClosed = fmt.Errorf("%w: the client is closed; make a new one", queue.ErrClosed)
 
@@ -316,13 +316,11 @@ func (c *Client) Close() error {
 	c.closed = true
 	lanes := c.lanes
 	c.mu.Unlock()
-	if again {
-		c.running.Wait()
-		return nil
-	}
 	for _, ln := range lanes {
 		ln.close()
 	}
-	c.running.Wait()
+	if again {
+		return nil
+	}
 	return c.mail.close()
 }

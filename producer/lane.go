@@ -24,14 +24,16 @@ type lane struct {
 
 	mu      sync.Mutex
 	waiting []*submission
-	closed  bool
-	wake    chan struct{} // cap 1: waiting or closed has changed
+	busy    bool           // somebody makes round trips
+	closed  bool           // nothing more is taken
+	trips   sync.WaitGroup // the goroutines that make round trips
 
-	number uint64 // of the last batch; owned by run
+	number uint64      // of the last batch; owned by who makes round trips
+	batch  store.Batch // likewise
 }
 
 func newLane(s *store.Store, from string, at place, kind queue.Kind) *lane {
-	return &lane{store: s, from: from, at: at, kind: kind, wake: make(chan struct{}, 1)}
+	return &lane{store: s, from: from, at: at, kind: kind}
 }
 
 // submission is one call's tasks for one lane, at most [store.MaxBatch].
@@ -40,13 +42,13 @@ type submission struct {
 	bytes int
 	one   [1]store.Item // where items begins, for a lone task
 
-	done  chan struct{}  // closed when the two below are set
+	done  chan struct{}  // closed when the two below are set; nil if they were set by post
 	there map[int]string // by item: what was there before
 	err   error
 }
 
 func newSubmission(items ...store.Item) *submission {
-	s := &submission{done: make(chan struct{})}
+	s := &submission{}
 	s.items = s.one[:0]
 	for _, it := range items {
 		s.add(it)
@@ -61,11 +63,20 @@ func (s *submission) add(it store.Item) {
 
 func (s *submission) finish(err error) {
 	s.err = err
-	close(s.done)
+	if s.done != nil {
+		close(s.done)
+	}
 }
 
 // wait returns what became of the submission, or why ctx ended the wait for it.
 func (s *submission) wait(ctx context.Context) error {
+	if s.done == nil {
+		return s.err
+	}
+	if ctx.Done() == nil { // a plain receive is cheaper than a choice
+		<-s.done
+		return s.err
+	}
 	select {
 	case <-s.done:
 		return s.err
@@ -79,59 +90,91 @@ func (s *submission) wait(ctx context.Context) error {
 	}
 }
 
-// post hands s to the lane.
-func (l *lane) post(s *submission) {
+// send hands s to the lane and waits for what becomes of it, until ctx is done.
+//
+// A call that nothing can interrupt makes the round trip itself if none is under
+// way, which saves two switches between goroutines. Any other leaves that to a
+// goroutine, so that ctx can end its wait while Redis does not answer.
+func (l *lane) send(ctx context.Context, s *submission) error {
+	l.post(s, ctx.Done() == nil)
+	return s.wait(ctx)
+}
+
+// post hands s to the lane. If no round trip is under way one begins: in this
+// call if here is set, else in a goroutine.
+func (l *lane) post(s *submission, here bool) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		s.finish(errClosed)
 		return
 	}
+	if here = here && !l.busy && len(l.waiting) == 0; !here {
+		s.done = make(chan struct{})
+	}
 	l.waiting = append(l.waiting, s)
-	first := len(l.waiting) == 1
+	if l.busy {
+		l.mu.Unlock()
+		return
+	}
+	l.busy = true
+	l.trips.Add(1)
 	l.mu.Unlock()
-	if first {
-		l.ring()
+	if !here {
+		go l.run()
+		return
+	}
+	l.trip()
+	l.mu.Lock()
+	more := len(l.waiting) > 0 // the others' tasks are not this caller's burden
+	if !more {
+		l.busy = false
+		l.trips.Done()
+	}
+	l.mu.Unlock()
+	if more {
+		go l.run()
 	}
 }
 
-func (l *lane) ring() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+// run makes round trips until nothing waits.
+func (l *lane) run() {
+	defer l.trips.Done()
+	for {
+		l.trip()
+		l.mu.Lock()
+		if len(l.waiting) == 0 {
+			l.busy = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
 	}
 }
 
-// close lets run finish what waits and return.
+// close refuses further submissions and waits for those that were taken.
 func (l *lane) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	l.ring()
+	l.trips.Wait()
 }
 
-func (l *lane) run() {
-	batch := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from}
-	for {
-		subs, closed := l.next()
-		if len(subs) == 0 {
-			if closed {
-				return
-			}
-			<-l.wake
-			continue
-		}
-		l.number++
-		batch.Number = l.number
-		batch.Items = batch.Items[:0]
-		for _, s := range subs {
-			batch.Items = append(batch.Items, s.items...)
-		}
-		// The callers' contexts bound their waits, not the round trip that their
-		// tasks share; that is bounded by the Redis client's own timeouts.
-		there, err := l.store.Submit(context.Background(), &batch)
-		n := 0
-		for _, s := range subs {
+// trip makes one round trip with what waits.
+func (l *lane) trip() {
+	subs := l.next()
+	b := &l.batch
+	l.number++
+	*b = store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: b.Items[:0]}
+	for _, s := range subs {
+		b.Items = append(b.Items, s.items...)
+	}
+	// The callers' contexts bound their waits, not the round trip that their tasks
+	// share; that is bounded by the Redis client's own timeouts.
+	there, err := l.store.Submit(context.Background(), b)
+	n := 0
+	for _, s := range subs {
+		if len(there) > 0 {
 			for k := range s.items {
 				if v, ok := there[n+k]; ok {
 					if s.there == nil {
@@ -140,15 +183,15 @@ func (l *lane) run() {
 					s.there[k] = v
 				}
 			}
-			n += len(s.items)
-			s.finish(err)
 		}
-		clear(batch.Items) // let go of the messages
+		n += len(s.items)
+		s.finish(err)
 	}
+	clear(b.Items) // let go of the messages
 }
 
-// next takes as many waiting submissions as one round trip carries.
-func (l *lane) next() (subs []*submission, closed bool) {
+// next takes as many waiting submissions as one round trip carries, at least one.
+func (l *lane) next() []*submission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	items, bytes, n := 0, 0, 0
@@ -160,7 +203,9 @@ func (l *lane) next() (subs []*submission, closed bool) {
 		bytes += s.bytes
 		n++
 	}
-	subs = l.waiting[:n:n]
-	l.waiting = l.waiting[n:]
-	return subs, l.closed
+	subs := l.waiting[:n:n]
+	if l.waiting = l.waiting[n:]; len(l.waiting) == 0 {
+		l.waiting = nil
+	}
+	return subs
 }

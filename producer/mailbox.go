@@ -337,7 +337,7 @@ func (m *mailbox) doubt() {
 	m.mu.Unlock()
 	var gone []silent
 	for _, s := range some {
-		st, err := m.store.Open(m.ctx, s.e.queue, s.id, "")
+		st, err := m.store.Open(m.ctx, store.NewLine(s.e.queue, s.id.Partition(), ""), s.id, "")
 		if err != nil {
 			return
 		}

@@ -33,6 +33,9 @@ func (b Backoff) Delay(failure int, jitter float64) time.Duration {
 		most = max(DefaultBackoffMax, base)
 	}
 	d := float64(base) * math.Pow(2, float64(max(failure, 1)-1))
-	d = min(d, float64(most)) // also catches +Inf
-	return time.Duration(d * (1 - 0.25*jitter))
+	d = min(d, float64(most)) * (1 - 0.25*jitter) // also catches +Inf
+	if d >= float64(most) {                       // which may be above the longest duration
+		return most
+	}
+	return time.Duration(d)
 }

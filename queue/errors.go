@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Errors that a caller may want to tell apart, with [errors.Is].
@@ -147,7 +148,7 @@ func (s *settings) declare(f errorForm, missing bool) {
 		s.fail(fmt.Errorf("%w: the error declared as %q is nil", ErrOption, f.code))
 		return
 	}
-	s.forms = append(s.forms, f)
+	s.forms = append(slices.Clip(s.forms), f) // the task's own are shared by its submissions
 }
 
 // maxErrorText bounds what of an error is stored and sent: the text of a

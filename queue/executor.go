@@ -21,9 +21,10 @@ type Executor interface {
 	// nil if all were accepted.
 	SubmitAll(ctx context.Context, ms []*Message) (promises []*Promise, errs []error)
 
-	// Open returns the promise of a task that was submitted before, maybe by
-	// another process.
-	Open(ctx context.Context, queue string, id TaskID) (*Promise, error)
+	// Open returns the promise of the task m.ID on m.Queue, which was submitted
+	// before, maybe by another process. For a stream m.Group says whose outcome is
+	// meant. Nothing else of m is looked at.
+	Open(ctx context.Context, m *Message) (*Promise, error)
 }
 
 // BulkError says which items of a bulk submission were not accepted, and why.

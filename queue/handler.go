@@ -103,9 +103,22 @@ type Running struct {
 
 type runningKey struct{}
 
+// runningContext carries what a handler may know.
+type runningContext struct {
+	context.Context
+	running Running
+}
+
+func (c *runningContext) Value(key any) any {
+	if _, ok := key.(runningKey); ok {
+		return &c.running
+	}
+	return c.Context.Value(key)
+}
+
 // WithRunning returns a context that carries r, for those who run handlers.
-func WithRunning(ctx context.Context, r *Running) context.Context {
-	return context.WithValue(ctx, runningKey{}, r)
+func WithRunning(ctx context.Context, r Running) context.Context {
+	return &runningContext{ctx, r}
 }
 
 // FromContext returns what is known about the task whose handler got ctx. It is

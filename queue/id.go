@@ -45,6 +45,9 @@ func ParseTaskID(s string) (TaskID, error) {
 	if _, err := idText.Decode(id[:], []byte(s)); err != nil {
 		return TaskID{}, fmt.Errorf("%w: %q: %v", ErrTaskID, s, err)
 	}
+	if id.String() != s { // the decoder skips line ends and ignores the last bits
+		return TaskID{}, fmt.Errorf("%w: %q is not how an id is written", ErrTaskID, s)
+	}
 	return id, nil
 }
 

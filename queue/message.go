@@ -149,15 +149,25 @@ func (m *Message) WireSize() int {
 // [ErrVersion]; nothing is allocated for what a message merely declares. The
 // message's Payload is a part of data.
 func ParseMessage(data []byte) (*Message, error) {
+	m := &Message{}
+	if err := m.ParseWire(data); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// ParseWire sets m to what [ParseMessage] reads. After an error m is not to be
+// used.
+func (m *Message) ParseWire(data []byte) error {
 	r, err := open(data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n := r.array("an array of fields")
 	if n <= fieldPayload && r.err == nil {
-		return nil, fmt.Errorf("%w: %d fields, a message has at least 2", ErrMalformed, n)
+		return fmt.Errorf("%w: %d fields, a message has at least 2", ErrMalformed, n)
 	}
-	m := &Message{}
+	*m = Message{}
 	for f := range min(n, fieldCount) {
 		switch f {
 		case fieldType:
@@ -186,12 +196,12 @@ func ParseMessage(data []byte) (*Message, error) {
 	}
 	r.skip(n - fieldCount)
 	if err := r.end(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := CheckName("task type", m.Type); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return m, nil
+	return nil
 }
 
 func (r *reader) headers() map[string]string {
@@ -226,7 +236,11 @@ func millis(d time.Duration) uint64 {
 	if d <= 0 {
 		return 0
 	}
-	return uint64((d + time.Millisecond - 1) / time.Millisecond)
+	ms := uint64(d / time.Millisecond) // adding first would overflow for the longest durations
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }
 
 // millis reads a duration; one too long for [time.Duration] is cut to the

@@ -71,23 +71,34 @@ func codecName(s string) string {
 // message makes the message of one submission. It is the edge at which the
 // argument's type becomes bytes.
 func (t *Task[In, Out]) message(in In, opts []Option) (*Message, error) {
-	s := t.settings
-	for _, o := range opts {
-		o(&s)
+	m, codec, err := t.outline(opts)
+	if err != nil {
+		return nil, err
 	}
-	if s.err != nil {
-		return nil, s.err
+	if err := m.check(); err != nil {
+		return nil, err
 	}
-	m := &s.msg
 	if m.Stream && m.Group == "" {
 		m.NoReply = true
 	}
 	if m.Key != "" && m.Keep == 0 {
 		m.Keep = DefaultKeyKeep
 	}
-	var err error
-	m.Payload, err = encode(s.codec, "argument", in)
+	m.Payload, err = encode(codec, "argument", in)
 	return m, err
+}
+
+// outline is a message without its argument.
+func (t *Task[In, Out]) outline(opts []Option) (*Message, Codec, error) {
+	if len(opts) == 0 { // the usual case takes no more than the message itself
+		m := t.msg
+		return &m, t.codec, t.err
+	}
+	s := t.settings
+	for _, o := range opts {
+		o(&s)
+	}
+	return &s.msg, s.codec, s.err
 }
 
 // Submit sends one task to x and returns its future.
@@ -162,11 +173,31 @@ func (t Task[In, Out]) Open(ctx context.Context, x Executor, id TaskID, opts ...
 	if id.IsZero() {
 		return nil, fmt.Errorf("%w: the zero id", ErrTaskID)
 	}
-	p, err := x.Open(ctx, s.msg.Queue, id)
+	s.msg.ID = id
+	p, err := x.Open(ctx, &s.msg)
 	if err != nil {
 		return nil, err
 	}
 	return t.future(p), nil
+}
+
+// maxHeaders bounds a task's metadata by number; its size counts as part of the
+// message.
+const maxHeaders = 1000
+
+// check refuses options that contradict each other.
+func (m *Message) check() error {
+	switch {
+	case m.Stream && m.Priority != Normal:
+		return fmt.Errorf("%w: a stream keeps the order of its tasks; Prioritized is for list queues", ErrOption)
+	case m.Stream && m.Expire > 0:
+		return fmt.Errorf("%w: Expire is for list queues; a stream's tasks live as long as its retention", ErrOption)
+	case !m.Stream && m.Group != "":
+		return fmt.Errorf("%w: ReplyFrom names a consumer group, which only a stream has; put the task on one with OnStream", ErrOption)
+	case len(m.Headers) > maxHeaders:
+		return fmt.Errorf("%w: %d headers; the limit is %d", ErrOption, len(m.Headers), maxHeaders)
+	}
+	return nil
 }
 
 func (t *Task[In, Out]) future(p *Promise) *Future[Out] {

@@ -105,8 +105,8 @@ type Standing struct {
 // Open asks for the outcome of a task, to be sent to addr when it comes;
 // an empty addr only asks. The zero Standing means that the task is not there: it was never submitted, or it
 // has finished and its outcome is not kept.
-func (s *Store) Open(ctx context.Context, name string, id queue.TaskID, addr string) (Standing, error) {
-	r, err := openScript.run(ctx, s.rdb, append(openScript.args(Root(name, id.Partition())), id[:], addr))
+func (s *Store) Open(ctx context.Context, l Line, id queue.TaskID, addr string) (Standing, error) {
+	r, err := openScript.run(ctx, s.rdb, append(openScript.args(l.base, l.root), id[:], addr))
 	if err != nil {
 		return Standing{}, err
 	}

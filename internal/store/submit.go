@@ -40,6 +40,11 @@ func (i *Item) plain() bool {
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
 	args := submitScript.args(Root(b.Queue, b.Partition))
+	if len(b.Items) == 1 && b.Kind == queue.KindList && b.Items[0].plain() {
+		it := &b.Items[0]
+		_, err := submitScript.run(ctx, s.rdb, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
+		return nil, err
+	}
 	args = append(args, b.From, b.Number, string(b.Kind), 0)
 	countAt := len(args) - 1
 	plain := 0
@@ -67,7 +72,7 @@ func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err
 			if m.Key != "" {
 				keyed = 1
 			}
-			args = append(args, m.ID[:], it.Wire, level(m.Priority), ceilMillis(m.Delay), runAt, ceilMillis(m.Expire), keyed, m.ReplyTo)
+			args = append(args, m.ID[:], it.Wire, level(m.Priority), ceilMillis(m.Delay), runAt, ceilMillis(m.Expire), keyed, m.ReplyTo, m.Group)
 			others = append(others, i)
 		}
 	}

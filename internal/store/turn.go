@@ -37,6 +37,7 @@ type End struct {
 	Keep    time.Duration  // how long the outcome is kept
 	Outcome *queue.Outcome // nil if nobody wants it
 	Value   []byte         // of a task that is done, should somebody want it after all
+	Codec   string         // of that value
 	Attempt int            // the attempt that ended it
 }
 
@@ -217,5 +218,9 @@ func ids(ss []string) []queue.TaskID {
 
 // ceilMillis rounds up, so that a wait that was asked for never becomes none.
 func ceilMillis(d time.Duration) int64 {
-	return int64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
+	ms := int64(max(d, 0) / time.Millisecond) // adding first would overflow for the longest durations
+	if d > 0 && d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }

@@ -17,6 +17,7 @@ local alive = line .. 'alive'
 redis.call('ZREM', alive, '') -- allowed on a full Redis, and allows the rest
 if ARGV[3] == '' and not redis.call('ZSCORE', alive, me) then return {'lapsed'} end
 redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
+if ARGV[3] == '1' then redis.call('HSET', line .. 'run:' .. me, '#', now) end
 
 local back, from = 0, 0
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', now, 'LIMIT', 0, 10)) do

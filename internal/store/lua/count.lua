@@ -6,7 +6,10 @@
 -- Moves no task.
 local line = KEYS[1]
 local ready = 0
-for _, l in ipairs({'bell', 'alone', 'ready:0', 'ready:1', 'ready:2'}) do
+for _, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
+  if #e > 16 then ready = ready + 1 end -- else it is a mere token
+end
+for _, l in ipairs({'alone', 'ready:0', 'ready:1', 'ready:2'}) do
   ready = ready + redis.call('LLEN', line .. l)
 end
 local due = redis.call('ZCARD', line .. 'due')

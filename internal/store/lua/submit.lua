@@ -3,16 +3,39 @@
 -- ARGV 1 producer  2 the number of this batch among the producer's to this
 --      partition  3 'list' or 'stream'  4 n, plain tasks: n * (id, message)
 --      then m, other tasks: m * (id, message, priority, delay ms, run-at ms,
---      expire ms, 1 if the id stands for a key, reply address or '')
+--      expire ms, 1 if the id stands for a key, reply address or '',
+--      group whose outcome is replied or '')
+--      or, for a lone plain task of a list: 1 producer  2 number  3 id  4 message
 -- Returns the others that were there before: k * (position from 1, outcome or '').
 -- Moves: unknown -> ready (or running, over the bell), unknown -> scheduled.
 -- Replay: a batch whose number is not above the last one's was sent again because
 -- its reply was lost, or comes late by a connection that was given up; nothing is
 -- stored twice.
+
+-- A lone plain task of a list comes first and does without what the rest needs:
+-- defining it would take longer than storing the task.
+if #ARGV == 4 then
+  local root, id, msg = KEYS[1], ARGV[3], ARGV[4]
+  local from = root .. 'from:' .. ARGV[1]
+  local last = redis.call('SET', from, ARGV[2], 'PX', 600000, 'GET')
+  if last and tonumber(last) >= tonumber(ARGV[2]) then
+    redis.call('SET', from, last, 'PX', 600000)
+    return {}
+  end
+  redis.call('HSET', root .. 'tasks', id, msg)
+  local idle = redis.call('SCARD', root .. 'idle')
+  if idle > 0 and idle > redis.call('LLEN', root .. 'bell') then
+    redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
+  else
+    redis.call('RPUSH', root .. 'ready:1', id)
+  end
+  return {}
+end
 --@include _now
 --@include _hand
 --@include _note
 --@include _ring
+--@include _watch
 local root, stream = KEYS[1], ARGV[3] == 'stream'
 local from = root .. 'from:' .. ARGV[1]
 local last = redis.call('SET', from, ARGV[2], 'PX', 600000, 'GET')
@@ -38,7 +61,7 @@ end
 local there = {}
 local soonest, listed = false, 0
 for k = 1, tonumber(ARGV[at]) do
-  local o = at + 1 + (k - 1) * 8
+  local o = at + 1 + (k - 1) * 9
   local id, msg, keyed = ARGV[o], ARGV[o + 1], ARGV[o + 6] == '1'
   local fresh = not again
   if keyed then
@@ -54,14 +77,12 @@ for k = 1, tonumber(ARGV[at]) do
         fresh = redis.call('HSETNX', tasks, id, msg) == 1
       end
       if not fresh then
-        local dead = redis.call('ZSCORE', root .. 'dead', id)
+        local line = root
+        if ARGV[o + 8] ~= '' then line = root .. '@' .. ARGV[o + 8] .. '/' end
+        local dead = redis.call('ZSCORE', line .. 'dead', id)
         there[#there + 1] = k
-        there[#there + 1] = dead and redis.call('HGET', root .. 'faults', id) or ''
-        local addr = ARGV[o + 7]
-        if addr ~= '' and not stream and not dead then
-          local w = redis.call('HGET', root .. 'watch', id)
-          redis.call('HSET', root .. 'watch', id, w and (w .. ' ' .. addr) or addr)
-        end
+        there[#there + 1] = dead and redis.call('HGET', line .. 'faults', id) or ''
+        if ARGV[o + 7] ~= '' and not dead then watch(line, id, ARGV[o + 7]) end
       end
     end
   elseif fresh and not stream then

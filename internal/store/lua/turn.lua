@@ -12,7 +12,7 @@
 --        X dead: the same
 --        T retry: x delay ms, y note, blob outcome of the attempt
 --        G give back    P park: x delay ms
--- Returns {'ok', now, ms until something is due or '', flags, k claimed, s stale,
+-- Returns {'ok', now (0 if it did not matter), ms until something is due or '', flags, k claimed, s stale,
 --   w watched, k * (id, message), k notes if any has one, s ids, w ids} or
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
@@ -21,27 +21,46 @@
 -- Moves: ready, scheduled, retry -> running; running -> any.
 -- Replay: the last turn of a lane, sent again because its reply was lost, finishes
 -- nothing twice and claims what it claimed before.
---@include _now
 --@include _note
 --@include _ring
---@include _inbox
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
 local token = lane .. ':' .. seq
 
--- A write that a full Redis allows comes first; after it the script may write on.
-redis.call('ZREM', line .. 'alive', '')
-if not redis.call('ZSCORE', line .. 'alive', me) then return {'lapsed'} end
-local last = tonumber(redis.call('HGET', run, '#' .. lane) or 0)
+local signed = redis.call('HMGET', run, '#', '#' .. lane)
+if not signed[1] then return {'lapsed'} end
+local last = tonumber(signed[2] or 0)
 if last > tonumber(seq) then return {'late'} end
 local again = last == tonumber(seq)
-local inbox = drain_inbox(line, me)
+
+-- What came over the bell since the last turn. This is also the first write: one
+-- that a full Redis allows, and after which it allows the others.
+local fresh, inbox = {}, 0
+for _, e in ipairs(redis.call('LPOP', line .. 'taken:' .. me, 100000) or {}) do
+  if #e > 16 then
+    fresh[string.sub(e, 2, 17)] = true
+    inbox = inbox + 1
+  end
+end
+
+-- Most turns of a worker that is not busy find nothing of all this, and then need
+-- to look no further.
+local some = redis.call('EXISTS', notes, line .. 'watch', line .. 'alone', line .. 'due', line .. 'bell',
+  line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0 or group ~= ''
+local noted = some and redis.call('EXISTS', notes) == 1
+local watching = some and redis.call('EXISTS', line .. 'watch') == 1
+local now = 0
+local function clock()
+  if now == 0 then
+    local t = redis.call('TIME')
+    now = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  return now
+end
 
 -- 1. What became of the tasks in flight.
 local stale, watched = {}, {}
-local noted = redis.call('EXISTS', notes) == 1
-local watching = redis.call('EXISTS', line .. 'watch') == 1
 
 local function forget(ids)
   for i = 1, #ids, 1000 do
@@ -65,10 +84,14 @@ if n > 0 then
     if watching then eyes = redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j)) end
     for k = 1, j - i + 1 do
       local id = ARGV[i + k - 1]
+      if fresh[id] then
+        held[k], fresh[id] = '', nil
+      end
       if not held[k] then
         if not again then stale[#stale + 1] = id end
       elseif eyes and eyes[k] then
         watched[#watched + 1] = id
+        if held[k] == '' then fresh[id] = true end
       else
         mine[#mine + 1] = id
       end
@@ -85,13 +108,20 @@ if m > 0 then
   local held = {}
   for i = 1, m do held[i] = ARGV[at + 5 * i - 3] end
   local have = {}
-  for i = 1, m, 1000 do
-    local j = math.min(i + 999, m)
-    for k, v in ipairs(redis.call('HMGET', run, unpack(held, i, j))) do have[i + k - 1] = v end
+  if m == 1 and fresh[held[1]] then
+    have[1] = true
+  else
+    for i = 1, m, 1000 do
+      local j = math.min(i + 999, m)
+      for k, v in ipairs(redis.call('HMGET', run, unpack(held, i, j))) do have[i + k - 1] = v end
+    end
   end
   for i = 1, m do
     local o = at + 1 + (i - 1) * 5
     local op, id, x, y, blob = ARGV[o], ARGV[o + 1], ARGV[o + 2], ARGV[o + 3], ARGV[o + 4]
+    if fresh[id] then
+      have[i], fresh[id] = true, nil
+    end
     if not have[i] then
       if not again then stale[#stale + 1] = id end
     elseif op == 'R' or op == 'X' then
@@ -116,17 +146,19 @@ if m > 0 then
         gone[#gone + 1] = id
       else
         redis.call('HDEL', run, id)
-        redis.call('ZADD', line .. 'dead', now, id)
+        redis.call('ZADD', line .. 'dead', clock(), id)
         redis.call('HSET', line .. 'faults', id, blob)
       end
     elseif op == 'T' then
+      some = true
       redis.call('HDEL', run, id)
       redis.call('HSET', notes, id, y)
       redis.call('HSET', line .. 'faults', id, blob)
-      redis.call('ZADD', line .. 'due', now + x, id)
+      redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif op == 'P' then
+      some = true
       redis.call('HDEL', run, id)
-      redis.call('ZADD', line .. 'due', now + x, id)
+      redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif redis.call('HEXISTS', tasks, id) == 1 then
       redis.call('HDEL', run, id)
       local p, _, c = read_note(redis.call('HGET', notes, id))
@@ -143,11 +175,15 @@ if m > 0 then
     redis.call('PUBLISH', log, entry .. ' ' .. (#all <= 65536 and all or ''))
   end
 end
-if freed > 0 then ring(line, freed) end
+if freed > 0 then
+  some = true
+  ring(line, freed)
+end
+for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 
 -- 2. What is due joins what is ready.
 local function promote(from)
-  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', now, 'LIMIT', 0, math.max(want, 100))
+  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, math.max(want, 100))
   if #due == 0 then return 0 end
   redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1)
   for i = 1, #due, 1000 do
@@ -167,8 +203,11 @@ local function promote(from)
   end
   return #due
 end
-noted = redis.call('EXISTS', notes) == 1
-local risen = promote(line)
+local risen = 0
+if some then
+  noted = redis.call('EXISTS', notes) == 1
+  risen = promote(line)
+end
 if group ~= '' then risen = risen + promote(root) end
 
 -- 3. What this consumer takes.
@@ -195,7 +234,7 @@ if again then
   end
   take(mine)
   if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
-elseif want > 0 then
+elseif want > 0 and some then
   if redis.call('LLEN', line .. 'alone') > 0 then
     local holder = redis.call('GET', line .. 'turn')
     if not holder or holder == me then
@@ -266,7 +305,7 @@ if want > 0 and given == '' then
   if k < want then
     if not string.find(flags, 'q', 1, true) then
       redis.call('SADD', line .. 'idle', me)
-      local head = redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
+      local head = some and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
       if group ~= '' then
         local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
         if other and (not head or tonumber(other) < tonumber(head)) then head = other end
@@ -276,7 +315,7 @@ if want > 0 and given == '' then
         local keeper = redis.call('GET', line .. 'clock')
         local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
         if not keeper or mine or tonumber(string.match(keeper, '^%d+')) > tonumber(head) then
-          local left = math.max(tonumber(head) - now, 0)
+          local left = math.max(tonumber(head) - clock(), 0)
           redis.call('SET', line .. 'clock', string.format('%.0f %s', tonumber(head), me), 'PX', math.min(left, 10000) + 5000)
           wake = tostring(left)
         end
@@ -292,7 +331,7 @@ end
 if want == 0 and risen > 0 then ring(line, risen) end
 
 k = #ids
-local out = {'ok', string.format('%.0f', now), wake, given, k, #stale, #watched}
+local out = {'ok', string.format('%.0f', noted and clock() or now), wake, given, k, #stale, #watched}
 for i = 1, k do
   out[#out + 1] = ids[i]
   out[#out + 1] = msgs[i]

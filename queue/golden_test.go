@@ -1,0 +1,259 @@
+package queue_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// The golden vectors are the wire form as other programs know it. A change that
+// makes one of them fail breaks every program that talks to this one.
+
+type messageVector struct {
+	Name   string
+	Hex    string
+	Fields struct {
+		Type          string
+		Payload       string            // hex
+		ReplyTo       string            `json:"reply_to"`
+		Retries       int               `json:"retries"`
+		TimeoutMs     int64             `json:"timeout_ms"`
+		KeepMs        int64             `json:"keep_ms"`
+		BackoffBaseMs int64             `json:"backoff_base_ms"`
+		BackoffMaxMs  int64             `json:"backoff_max_ms"`
+		Codec         string            `json:"codec"`
+		Group         string            `json:"group"`
+		Headers       map[string]string `json:"headers"`
+	}
+}
+
+func (v *messageVector) message(t *testing.T) *queue.Message {
+	f := &v.Fields
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	return &queue.Message{
+		Type: f.Type, Payload: unhex(t, f.Payload), ReplyTo: f.ReplyTo, Retries: f.Retries,
+		Timeout: ms(f.TimeoutMs), Keep: ms(f.KeepMs), Backoff: queue.Backoff{Base: ms(f.BackoffBaseMs), Max: ms(f.BackoffMaxMs)},
+		Codec: f.Codec, Group: f.Group, Headers: f.Headers,
+	}
+}
+
+type outcomeVector struct {
+	Name   string
+	Hex    string
+	Fields struct {
+		ID      string
+		State   string
+		Attempt int
+		Value   string // hex
+		Codec   string
+		Error   *struct {
+			Kind, Code, Text, Stack string
+			Data                    string // hex
+		}
+	}
+}
+
+func (v *outcomeVector) outcome(t *testing.T) *queue.Outcome {
+	f := &v.Fields
+	id, err := queue.ParseTaskID(f.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &queue.Outcome{ID: id, Attempt: f.Attempt, Value: unhex(t, f.Value), Codec: f.Codec}
+	for s := queue.StateUnknown; s <= queue.StateExpired; s++ {
+		if s.String() == f.State {
+			o.State = s
+		}
+	}
+	if e := f.Error; e != nil {
+		o.Err = &queue.TaskError{Kind: e.Kind, Code: e.Code, Message: e.Text, Stack: e.Stack, Data: unhex(t, e.Data), Attempt: f.Attempt}
+	}
+	return o
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	return b
+}
+
+func vectors[V any](t *testing.T, file string) []V {
+	t.Helper()
+	data, err := os.ReadFile("testdata/wire/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vs []V
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&vs); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if len(vs) == 0 {
+		t.Fatalf("%s has no vectors", file)
+	}
+	return vs
+}
+
+func TestMessagesAreWrittenAsTheVectorsSay(t *testing.T) {
+	for _, v := range vectors[messageVector](t, "messages.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			m := v.message(t)
+			if got := hex.EncodeToString(m.AppendWire(nil)); got != v.Hex {
+				t.Errorf("wrote %s, the vector is %s", got, v.Hex)
+			}
+			sameMessage(t, unhex(t, v.Hex), m)
+			f := v.Fields
+			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers}
+			sameArray(t, unhex(t, v.Hex), fields)
+		})
+	}
+}
+
+func TestMessagesOfOtherWritersAreRead(t *testing.T) {
+	for _, v := range vectors[messageVector](t, "messages_read.json") {
+		t.Run(v.Name, func(t *testing.T) { sameMessage(t, unhex(t, v.Hex), v.message(t)) })
+	}
+}
+
+func sameMessage(t *testing.T, wire []byte, want *queue.Message) {
+	t.Helper()
+	got, err := queue.ParseMessage(wire)
+	if err != nil {
+		t.Fatalf("parse: %v", err)
+	}
+	if len(got.Payload) == 0 && len(want.Payload) == 0 {
+		got.Payload, want.Payload = nil, nil
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+}
+
+// sameArray checks with a library that knows nothing of this package that what
+// follows the version byte is an array of want, less trailing zero values.
+func sameArray(t *testing.T, wire []byte, want []any) {
+	t.Helper()
+	if wire[0] != 1 {
+		t.Fatalf("version byte %d, want 1", wire[0])
+	}
+	var got []any
+	if err := msgpack.Unmarshal(wire[1:], &got); err != nil {
+		t.Fatalf("msgpack: %v", err)
+	}
+	for i, w := range want {
+		if i >= len(got) {
+			if v := reflect.ValueOf(w); !v.IsZero() && (v.Kind() != reflect.Map || v.Len() > 0) {
+				t.Errorf("field %d is missing, want %v", i, w)
+			}
+			continue
+		}
+		if g := plainText(got[i]); g != plainText(w) {
+			t.Errorf("field %d is %s, want %s", i, g, plainText(w))
+		}
+	}
+}
+
+// plainText makes values comparable that differ in their Go types only.
+func plainText(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return ""
+	case []byte:
+		return hex.EncodeToString(x)
+	case []any:
+		s := ""
+		for _, e := range x {
+			s += plainText(e) + "|"
+		}
+		return s
+	}
+	return fmt.Sprint(v)
+}
+
+func TestOutcomesAreWrittenAsTheVectorsSay(t *testing.T) {
+	var all []byte
+	var want []*queue.Outcome
+	for _, v := range vectors[outcomeVector](t, "outcomes.json") {
+		o := v.outcome(t)
+		all, want = append(all, unhex(t, v.Hex)...), append(want, o)
+		t.Run(v.Name, func(t *testing.T) {
+			if got := hex.EncodeToString(o.AppendWire(nil)); got != v.Hex {
+				t.Errorf("wrote %s, the vector is %s", got, v.Hex)
+			}
+			got, err := queue.ParseOutcome(unhex(t, v.Hex))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameOutcome(t, got, o)
+			f := v.Fields
+			fields := []any{hex.EncodeToString(o.ID[:]), int(o.State), f.Attempt, f.Value, f.Codec}
+			if e := f.Error; e != nil {
+				fields = append(fields, []any{e.Kind, e.Code, e.Text, e.Stack, e.Data})
+			}
+			sameArray(t, unhex(t, v.Hex), fields)
+		})
+	}
+	i := 0
+	if err := queue.ParseOutcomes(all, func(o *queue.Outcome) { sameOutcome(t, o, want[i]); i++ }); err != nil || i != len(want) {
+		t.Errorf("%d of %d outcomes in a row were read: %v", i, len(want), err)
+	}
+}
+
+func sameOutcome(t *testing.T, got, want *queue.Outcome) {
+	t.Helper()
+	g, w := *got, *want
+	if !bytes.Equal(g.Value, w.Value) {
+		t.Errorf("value %x, want %x", g.Value, w.Value)
+	}
+	g.Value, w.Value = nil, nil
+	if (g.Err == nil) != (w.Err == nil) {
+		t.Fatalf("error %v, want %v", g.Err, w.Err)
+	}
+	if g.Err != nil {
+		ge, we := *g.Err, *w.Err
+		if !bytes.Equal(ge.Data, we.Data) {
+			t.Errorf("error data %x, want %x", ge.Data, we.Data)
+		}
+		ge.Data, we.Data = nil, nil
+		if !reflect.DeepEqual(ge, we) {
+			t.Errorf("error %+v, want %+v", ge, we)
+		}
+		g.Err, w.Err = nil, nil
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("outcome %+v, want %+v", g, w)
+	}
+}
+
+func TestWhatTheVectorsRefuseIsRefused(t *testing.T) {
+	type refusal struct{ Name, What, Hex, Error string }
+	for _, v := range vectors[refusal](t, "refused.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			want := map[string]error{"malformed": queue.ErrMalformed, "version": queue.ErrVersion}[v.Error]
+			var err error
+			switch v.What {
+			case "message":
+				_, err = queue.ParseMessage(unhex(t, v.Hex))
+			case "outcome":
+				_, err = queue.ParseOutcome(unhex(t, v.Hex))
+			}
+			if want == nil || !errors.Is(err, want) {
+				t.Errorf("%s %s: error %v, want %v", v.What, v.Hex, err, want)
+			}
+		})
+	}
+}
