@@ -29,9 +29,9 @@ type Config struct {
 	// seconds.
 	Lease time.Duration
 
-	// Sweep is how often the worker looks for others whose lease has lapsed, at
-	// least 100 milliseconds. Default: 5 seconds, or a third of Lease if that is
-	// less.
+	// Sweep is how long after another worker's lease has lapsed this one takes over
+	// at the latest, at least 100 milliseconds. Default: 5 seconds, or a third of
+	// Lease if that is less.
 	Sweep time.Duration
 
 	// Grace is how long running tasks may finish after Run's context is done. A

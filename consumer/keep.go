@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,40 +12,57 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
+// dropEvery is how many heartbeats pass between two looks for tasks that were
+// dead for long enough.
+const dropEvery = 60
+
 // keep renews the port's lease and looks after the leases of others, until ctx is
-// done.
+// done. Leases only ever grow, so there is nothing to look at before the first one
+// can lapse: an idle worker costs Redis a heartbeat every third of a lease.
 func (p *port) keep(ctx context.Context) {
-	every := min(p.w.cfg.Lease/3, p.w.cfg.Sweep)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+	every := p.w.cfg.Lease / 3
+	next := every
+	for beats := 1; ctx.Err() == nil; beats++ {
+		pause(ctx, next)
+		if ctx.Err() != nil {
 			return
-		case <-tick.C:
-			p.beat(ctx)
+		}
+		keepDead := time.Duration(0)
+		if beats%dropEvery == 1 {
+			keepDead = p.w.cfg.KeepDead
+		}
+		next = every
+		if lapse, ok := p.beat(ctx, keepDead); ok && lapse < every {
+			// All who wait for the same lease to lapse would wake at once: spread out.
+			next = lapse + rand.N(p.w.cfg.Sweep/2) + time.Millisecond //nolint:gosec // no secret
 		}
 	}
 }
 
-func (p *port) beat(ctx context.Context) {
+// beat renews the lease. It returns how long until the first of all leases can
+// lapse.
+func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Duration, ok bool) {
 	s := &p.w.slots
 	s.mu.Lock()
-	name, life := p.consumer, p.life
+	name, life, signed := p.consumer, p.life, p.signed
 	s.mu.Unlock()
+	if !signed {
+		return 0, false
+	}
 	sent := time.Now()
-	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, p.w.cfg.KeepDead)
+	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead)
 	switch {
 	case errors.Is(err, store.ErrLapsed):
 		p.lapse(life)
-		return
+		return 0, false
 	case err != nil:
 		if ctx.Err() == nil {
 			p.w.log.Warn("heartbeat failed", zap.String("queue", p.line.Queue), zap.Error(err))
 		}
-		return
+		return 0, false
 	}
-	if p.renewedIf(life, sent); b.Recovered > 0 || b.Lapsed > 0 {
+	p.renewedIf(life, sent)
+	if b.Lapsed > 0 {
 		p.w.stats.recovered.Add(int64(b.Recovered))
 		p.w.log.Warn("took over from lost workers", zap.String("queue", p.line.Queue), zap.Int("workers", b.Lapsed), zap.Int("tasks", b.Recovered))
 	}
@@ -54,6 +72,7 @@ func (p *port) beat(ctx context.Context) {
 	if p.line.Group != "" {
 		p.trim()
 	}
+	return b.Next, true
 }
 
 // renewed notes that the lease was asked for at the given moment, by this
@@ -119,7 +138,7 @@ func (p *port) signOn(name string) {
 	wait := newBackoff()
 	for {
 		sent := time.Now()
-		err := p.w.store.SignOn(context.Background(), p.line, name, p.w.cfg.Lease, p.w.cfg.KeepDead)
+		err := p.w.store.SignOn(context.Background(), p.line, name, p.w.cfg.Lease)
 		s := &p.w.slots
 		s.mu.Lock()
 		if s.stopped || p.consumer != name {

@@ -35,10 +35,12 @@ func (s *slots) spare() int { return s.size - s.held - s.asked - s.reserved }
 // grant says how many tasks p may claim now. s.mu is held.
 func (s *slots) grant(p *port) int {
 	free := s.free()
-	if p.poke && p.listens {
-		// There is something to claim although the bell did not ring: the slot kept
-		// for the bell may be used, and should it ring at this very moment, what comes
-		// waits for a slot or goes back.
+	if p.poke && s.reserved > 0 {
+		// There is something to claim although the bell did not ring: a slot kept for
+		// a bell, this line's or another's, may be used, and should that ring at this
+		// very moment, what comes waits for a slot or goes back. Otherwise a worker
+		// with fewer slots than lines would never serve those that it does not
+		// listen to.
 		free++
 	}
 	free = min(free, claimMost)

@@ -193,7 +193,7 @@ func (w *Worker) open(ctx context.Context) error {
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
 			sent := time.Now()
-			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease, w.cfg.KeepDead); err != nil {
+			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease); err != nil {
 				p.closeBell()
 				return err
 			}

@@ -16,6 +16,7 @@ type fake struct {
 	gate bool
 
 	mu      sync.Mutex
+	more    *sync.Cond // sent has grown
 	sent    []*queue.Message
 	held    map[int]chan struct{} // by position in sent
 	refuse  error                 // what Submit answers, if set
@@ -29,6 +30,7 @@ func newFake(t testing.TB, routes ...queue.Route) *fake {
 		t.Fatal(err)
 	}
 	f := &fake{mux: mux, held: map[int]chan struct{}{}}
+	f.more = sync.NewCond(&f.mu)
 	t.Cleanup(f.close)
 	return f
 }
@@ -52,6 +54,7 @@ func (f *fake) Submit(_ context.Context, m *queue.Message) (*queue.Promise, erro
 	p := queue.NewPromise(m.ID)
 	n := len(f.sent)
 	f.sent = append(f.sent, m)
+	f.more.Broadcast()
 	gate := make(chan struct{})
 	f.held[n] = gate
 	if !f.gate {
@@ -102,6 +105,15 @@ func (f *fake) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.sent)
+}
+
+// await returns when n tasks were submitted.
+func (f *fake) await(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.sent) < n {
+		f.more.Wait()
+	}
 }
 
 func (f *fake) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.Promise, []error) {

@@ -5,25 +5,47 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
 // TaskID identifies a task: 6 bytes of Unix milliseconds, 2 bytes that say the
 // queue's partition, 8 random bytes, all big-endian. Ids made later sort later,
-// as bytes and as text.
+// as bytes and as text; those that one process makes in one millisecond, too.
 type TaskID [16]byte
 
 // idText is Crockford's base32 in lower case: no i, l, o or u to misread, and in
 // the order of the values, so that ids sort as text too.
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
+// lastID is what the last fresh id of this process was made of.
+var lastID struct {
+	sync.Mutex
+	ms, random uint64
+}
+
 // NewTaskID makes a fresh id for a task in the given partition of its queue.
+//
+// Within a millisecond the random part only grows, by random steps: tasks that
+// are due at the same time start in the order of their submission, and Redis
+// finds them next to each other in memory.
 func NewTaskID(partition uint16) TaskID {
-	var id TaskID
 	ms := uint64(time.Now().UnixMilli())
+	l := &lastID
+	l.Lock()
+	step := 1 + rand.Uint64N(1<<24)
+	if ms > l.ms || l.random > math.MaxUint64-step {
+		l.ms, l.random = max(ms, l.ms+1), rand.Uint64()>>1
+	} else {
+		l.random += step // also while the clock stands still or goes back
+	}
+	ms, random := l.ms, l.random
+	l.Unlock()
+	var id TaskID
 	binary.BigEndian.PutUint64(id[:8], ms<<16|uint64(partition))
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	binary.BigEndian.PutUint64(id[8:], random)
 	return id
 }
 

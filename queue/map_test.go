@@ -36,13 +36,9 @@ func TestMapKeepsTheOrder(t *testing.T) {
 	f.gate = true
 	const n = 50
 	go func() { // let the last one go first
-		for {
-			if f.count() == n {
-				for i := n - 1; i >= 0; i-- {
-					f.let(i)
-				}
-				return
-			}
+		f.await(n)
+		for i := n - 1; i >= 0; i-- {
+			f.let(i)
 		}
 	}()
 	i := 0
@@ -62,17 +58,9 @@ func TestMapUnorderedYieldsWhatEndsFirst(t *testing.T) {
 	f.gate = true
 	src := &counted{n: 5}
 	order := []int{3, 0, 4, 1, 2}
-	next := 0
-	release := func() {
-		if next < len(order) {
-			f.let(order[next])
-			next++
-		}
-	}
 	go func() {
-		for f.count() < 5 {
-		}
-		release()
+		f.await(5)
+		f.let(order[0])
 	}()
 	var got []int
 	for it := range double.StreamUnordered(t.Context(), f, src.seq()) {
@@ -80,7 +68,9 @@ func TestMapUnorderedYieldsWhatEndsFirst(t *testing.T) {
 			t.Errorf("%+v", it)
 		}
 		got = append(got, it.Index)
-		release()
+		if len(got) < len(order) {
+			f.let(order[len(got)])
+		}
 	}
 	if !slices.Equal(got, order) {
 		t.Errorf("yielded %v, they ended as %v", got, order)
@@ -184,8 +174,7 @@ func TestMapEndsWithItsContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() {
-				for f.count() < 4 {
-				}
+				f.await(4)
 				cancel()
 			}()
 			n := 0

@@ -8,27 +8,32 @@ import (
 
 // Beat is what a heartbeat brought.
 type Beat struct {
-	Claim     bool // a claim would find something
-	Recovered int  // tasks taken over from consumers whose lease had lapsed
-	Lapsed    int  // those consumers
+	Next      time.Duration // until the next lease lapses, unless it is renewed
+	Claim     bool          // a claim would find something
+	Recovered int           // tasks taken over from consumers whose lease had lapsed
+	Lapsed    int           // those consumers
 }
 
 // SignOn gives the consumer its lease on the line. A consumer's name is good for
 // one life: once it has left or lapsed, it needs another one.
-func (s *Store) SignOn(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) error {
-	_, err := s.beat(ctx, l, consumer, lease, deadFor, "1")
+func (s *Store) SignOn(ctx context.Context, l Line, consumer string, lease time.Duration) error {
+	_, err := s.beat(ctx, l, consumer, lease, 0, "1")
 	return err
 }
 
 // Beat renews the lease of the consumer, which covers all it has in flight, takes
-// over what lapsed consumers held, and drops tasks that were dead for longer than
-// deadFor. The error is [ErrLapsed] if the consumer's own lease has lapsed.
+// over what lapsed consumers held, and, unless deadFor is 0, drops tasks that were
+// dead for longer than that. The error is [ErrLapsed] if the consumer's own lease has lapsed.
 func (s *Store) Beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) (Beat, error) {
 	return s.beat(ctx, l, consumer, lease, deadFor, "")
 }
 
 func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on string) (Beat, error) {
-	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, deadFor.Milliseconds()))
+	drop := ""
+	if deadFor > 0 {
+		drop = strconv.FormatInt(deadFor.Milliseconds(), 10)
+	}
+	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, drop))
 	if err != nil {
 		return Beat{}, err
 	}
@@ -38,9 +43,13 @@ func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFo
 	if len(r) != 5 {
 		return Beat{}, badReply("beat", r)
 	}
-	back, _ := strconv.Atoi(r[3])
-	from, _ := strconv.Atoi(r[4])
-	return Beat{Claim: r[2] == "1", Recovered: back, Lapsed: from}, nil
+	var n [3]int
+	for i, at := range [...]int{1, 3, 4} {
+		if n[i], err = strconv.Atoi(r[at]); err != nil {
+			return Beat{}, badReply("beat", r)
+		}
+	}
+	return Beat{Next: time.Duration(n[0]) * time.Millisecond, Claim: r[2] == "1", Recovered: n[1], Lapsed: n[2]}, nil
 }
 
 // Leave signs the consumer off and gives back what it still holds. It returns

@@ -1,9 +1,9 @@
--- beat: a consumer renews its lease, and takes over from one that let its own lapse.
+-- beat: a consumer renews its lease, and takes over from those that let theirs lapse.
 -- KEYS 1 the line
 -- ARGV 1 consumer  2 lease ms  3 '1' to sign on, '' to renew
---      4 how long dead tasks are kept, ms
--- Returns {'ok', now, 1 if a claim would find something, tasks taken over,
---   consumers taken over from} or {'lapsed'}.
+--      4 how long dead tasks are kept, ms; '' to leave them alone this time
+-- Returns {'ok', ms until the next lease lapses unless it is renewed, 1 if a claim
+--   would find something, tasks taken over, consumers taken over from} or {'lapsed'}.
 -- Moves: running -> ready, of consumers whose lease has lapsed; dead -> unknown, of
 -- tasks that were kept long enough.
 -- Replay: renewing twice is renewing once.
@@ -15,22 +15,33 @@
 local line, me = KEYS[1], ARGV[1]
 local alive = line .. 'alive'
 redis.call('ZREM', alive, '') -- allowed on a full Redis, and allows the rest
-if ARGV[3] == '' and not redis.call('ZSCORE', alive, me) then return {'lapsed'} end
-redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
-if ARGV[3] == '1' then redis.call('HSET', line .. 'run:' .. me, '#', now) end
+if ARGV[3] == '1' then
+  redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
+  redis.call('HSET', line .. 'run:' .. me, '#', now)
+elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
+  and not redis.call('ZSCORE', alive, me) then
+  return {'lapsed'}
+end
 
 local back, from = 0, 0
-for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', now, 'LIMIT', 0, 10)) do
-  back = back + restore(line, lapsed, true)
+local first = redis.call('ZRANGE', alive, 0, 0, 'WITHSCORES')
+while first[2] and tonumber(first[2]) <= now and from < 10 do
+  back = back + restore(line, first[1], true)
   from = from + 1
+  first = redis.call('ZRANGE', alive, 0, 0, 'WITHSCORES')
 end
 
-local old = redis.call('ZRANGEBYSCORE', line .. 'dead', '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 100)
-if #old > 0 then
-  redis.call('ZREM', line .. 'dead', unpack(old))
-  for _, h in ipairs({'tasks', 'notes', 'faults'}) do redis.call('HDEL', line .. h, unpack(old)) end
+if ARGV[4] ~= '' then
+  local old = redis.call('ZRANGEBYSCORE', line .. 'dead', '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 1000)
+  if #old > 0 then
+    redis.call('ZREM', line .. 'dead', unpack(old))
+    for _, h in ipairs({'tasks', 'notes', 'faults'}) do redis.call('HDEL', line .. h, unpack(old)) end
+  end
 end
 
-local some = redis.call('EXISTS', line .. 'bell', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2', line .. 'alone')
-if some == 0 and redis.call('EXISTS', line .. 'clock') == 0 then some = redis.call('EXISTS', line .. 'due') end
-return {'ok', string.format('%.0f', now), some > 0 and 1 or 0, back, from}
+local waits = redis.call('EXISTS', line .. 'bell', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2',
+  line .. 'alone', line .. 'due')
+if waits == 1 and redis.call('EXISTS', line .. 'due') == 1 then
+  waits = 1 - redis.call('EXISTS', line .. 'clock') -- somebody gets up for what is due
+end
+return {'ok', string.format('%.0f', math.max(tonumber(first[2] or now) - now, 0)), waits > 0 and 1 or 0, back, from}

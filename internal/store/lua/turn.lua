@@ -181,11 +181,19 @@ if freed > 0 then
 end
 for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 
--- 2. What is due joins what is ready.
+-- 2. What is due joins what is ready, or is claimed without the detour if nothing
+-- else waits.
+local straight = false
 local function promote(from)
-  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, math.max(want, 100))
+  local alone = from == line and want > 0 and not noted and not again
+    and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'bell', line .. 'alone') == 0
+  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, alone and want or math.max(want, 100))
   if #due == 0 then return 0 end
   redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1)
+  if alone then
+    straight = due
+    return 0
+  end
   for i = 1, #due, 1000 do
     local j = math.min(i + 999, #due)
     if from ~= line then -- delayed tasks of a stream: from here on they are in it
@@ -248,8 +256,9 @@ elseif want > 0 and some then
       end
     end
   end
+  if straight then take(straight) end
   if given == '' then
-    for _, e in ipairs(redis.call('LPOP', line .. 'bell', want) or {}) do
+    for _, e in ipairs(#ids < want and redis.call('LPOP', line .. 'bell', want - #ids) or {}) do
       if #e > 16 and redis.call('HEXISTS', tasks, string.sub(e, 2, 17)) == 1 then
         ids[#ids + 1] = string.sub(e, 2, 17)
         msgs[#msgs + 1] = string.sub(e, 18)
@@ -324,6 +333,7 @@ if want > 0 and given == '' then
   else
     redis.call('SREM', line .. 'idle', me)
     if risen > k then ring(line, risen - k) end
+    if straight then ring(line, 1) end -- more may be due than was claimed
   end
 elseif string.find(flags, '[fq]') or given ~= '' then
   redis.call('SREM', line .. 'idle', me)
