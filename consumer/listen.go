@@ -16,7 +16,7 @@ import (
 func (p *port) listen(ctx context.Context) {
 	// A wait must end before others may take the lease for lapsed, or a task could
 	// be moved to a consumer that is gone.
-	patience := min(5*time.Second, p.w.cfg.Lease/2)
+	patience := max(min(5*time.Second, p.w.cfg.Lease/2), time.Second) // go-redis waits whole seconds
 	var wait *backoff.ExponentialBackOff
 	for p.reserve(ctx) {
 		name := p.name()

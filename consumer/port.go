@@ -49,6 +49,7 @@ type port struct {
 	under    int                       // turns under way
 	telling  int                       // those among them that carry ends
 	resync   bool                      // something that came over the bell may have been lost
+	resyncs  bool                      // the turn that asks for it is under way
 	poke     bool                      // take a turn even if no slot is free
 	listens  bool                      // a slot is reserved for what comes over the bell
 	belled   map[queue.TaskID]struct{} // came over the bell and not yet known to be finished
@@ -123,9 +124,12 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 	p.ends = p.ends[:rest]
 	t.Want = want
 	t.Empty = s.empty()
-	t.Full = s.spare() <= 0
+	// What another turn asked for may not come: a port that is about to listen, or
+	// does already, must not be struck off the idle ones on account of that.
+	t.Full = !p.listens && s.size-s.held-s.reserved <= 0
 	t.Quiet = s.stopped
 	t.Resync = p.resync
+	p.resyncs = p.resyncs || p.resync
 	p.resync, p.poke = false, false
 	p.under++
 	if n > 0 {
@@ -144,7 +148,7 @@ func (p *port) due(s *slots) bool {
 	if !p.signed {
 		return false
 	}
-	if p.resync {
+	if p.resync || p.resyncs {
 		return p.under == 0 // alone, so that nothing else changes what is in flight
 	}
 	if p.under == 0 {
@@ -185,6 +189,9 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		p.telling--
 	}
 	s.asked -= t.Want
+	if t.Resync {
+		p.resyncs = false
+	}
 	p.lanes.Broadcast() // the other lane, and whoever waits for the line to be flushed
 	if err != nil || life != p.life {
 		// What the turn carried is void with the lease, or, if the worker is being

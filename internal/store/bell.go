@@ -27,6 +27,7 @@ func (s *Store) Bell() *Bell {
 	case *redis.Client:
 		o := *c.Options()
 		o.PoolSize, o.MinIdleConns, o.MaxRetries = 1, 0, -1
+		o.PushNotificationProcessor = nil // the other client's; two on one complain
 		own := redis.NewClient(&o)
 		return &Bell{rdb: own, close: own.Close}
 	case *redis.ClusterClient:

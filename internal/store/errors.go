@@ -29,6 +29,7 @@ func explain(err error) error {
 	case strings.HasPrefix(msg, "MISCONF "):
 		return fmt.Errorf("%w: Redis refuses writes because it cannot save to disk; see its log: %w", queue.ErrStoreFull, err)
 	case strings.HasPrefix(msg, "NOAUTH"), strings.HasPrefix(msg, "WRONGPASS"), strings.Contains(msg, "invalid password"),
+		strings.Contains(msg, "unauthenticated"), // of a command that is too long for a stranger
 		strings.Contains(msg, "without any password configured"):
 		return fmt.Errorf("%w: check the user and password of the Redis address: %w", queue.ErrUnauthorized, err)
 	case strings.HasPrefix(msg, "NOPERM"):

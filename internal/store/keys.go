@@ -29,7 +29,7 @@ const queuesKey = prefix + "queues"
 //	alone           LIST  ids that wait to be run without neighbours
 //	bell            LIST  what idle consumers block on: tasks handed over, or mere tokens
 //	taken:<c>       LIST  what consumer c took off the bell, until its next turn
-//	run:<c>         HASH  id -> turn: what consumer c has in flight; "#" since when it is signed on, "#<lane>" its last turn
+//	run:<c>         HASH  id -> turn: what consumer c has in flight; "#" since when it is signed on, "#<lane>" its last turn, "#p" that it parked a task
 //	alive           ZSET  consumers by the end of their lease
 //	idle            SET   consumers that block on the bell
 //	clock           STR   when something is due, and who gets up for it

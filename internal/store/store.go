@@ -62,9 +62,10 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 	if want.Partitions > 0 && got.Partitions != want.Partitions {
 		return got, fmt.Errorf("%w: %q has %d partitions, and partitions cannot be taken away", queue.ErrOption, name, got.Partitions)
 	}
-	// The list of names is for people; a queue works without being on it.
-	if err := s.rdb.SAdd(ctx, queuesKey, name).Err(); err != nil {
-		return got, explain(err)
+	// The list of names is for people; a queue works without being on it, and a
+	// worker that comes to drain a full Redis must not be stopped by it.
+	if err := explain(s.rdb.SAdd(ctx, queuesKey, name).Err()); err != nil && !errors.Is(err, queue.ErrStoreFull) {
+		return got, err
 	}
 	return got, nil
 }

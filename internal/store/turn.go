@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -218,8 +219,8 @@ func ids(ss []string) []queue.TaskID {
 
 // ceilMillis rounds up, so that a wait that was asked for never becomes none.
 func ceilMillis(d time.Duration) int64 {
-	ms := int64(max(d, 0) / time.Millisecond) // adding first would overflow for the longest durations
-	if d > 0 && d%time.Millisecond > 0 {
+	ms := int64(max(d, 0) / time.Millisecond)                                  // adding first would overflow for the longest durations
+	if d > 0 && d%time.Millisecond > 0 && d < math.MaxInt64-time.Millisecond { // the next would be no time.Duration
 		ms++
 	}
 	return ms

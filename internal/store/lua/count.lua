@@ -19,7 +19,7 @@ if ARGV[1] ~= '' then
     local f = {}
     for i = 1, #g, 2 do f[g[i]] = g[i + 1] end
     if f.name == ARGV[1] then
-      local lag = tonumber(f.lag)
+      local lag = f['entries-read'] and tonumber(f.lag) -- without the one the other is a guess
       if not lag then lag = #redis.call('XRANGE', KEYS[2] .. 'stream', '(' .. f['last-delivered-id'], '+', 'COUNT', 10000) end
       ready = ready + lag
     end

@@ -10,5 +10,8 @@
 --@include _inbox
 --@include _restore
 redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allows the rest
-if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1]) then return 0 end
+if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1]) then
+  redis.call('DEL', KEYS[1] .. 'run:' .. ARGV[1]) -- it is there if the queue was dropped
+  return 0
+end
 return restore(KEYS[1], ARGV[1], false)

@@ -11,8 +11,8 @@ local ms, seq = now, 0
 for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local f = {}
   for i = 1, #g, 2 do f[g[i]] = g[i + 1] end
-  local a, b = string.match(f['last-delivered-id'], '^(%d+)%-(%d+)$')
-  a, b = tonumber(a), tonumber(b)
+  local a, b = string.match(f['last-delivered-id'], '^(%d+)%-?(%d*)$') -- '0' of a new group on miniredis
+  a, b = tonumber(a), tonumber(b) or 0
   if a < ms or (a == ms and b < seq) then ms, seq = a, b end
 end
 local oldest = now - tonumber(ARGV[1])

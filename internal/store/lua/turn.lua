@@ -102,7 +102,7 @@ if n > 0 then
 end
 
 local replies, gone = {}, {}
-local freed = 0
+local freed, parked = 0, false
 local m = tonumber(ARGV[at])
 if m > 0 then
   local held = {}
@@ -156,14 +156,17 @@ if m > 0 then
       redis.call('HSET', line .. 'faults', id, blob)
       redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif op == 'P' then
-      some = true
+      some, parked = true, true
       redis.call('HDEL', run, id)
+      redis.call('HSET', run, '#p', '1')
       redis.call('ZADD', line .. 'due', clock() + x, id)
-    elseif redis.call('HEXISTS', tasks, id) == 1 then
+    else
       redis.call('HDEL', run, id)
-      local p, _, c = read_note(redis.call('HGET', notes, id))
-      redis.call('LPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), id)
-      freed = freed + 1
+      if redis.call('HEXISTS', tasks, id) == 1 then
+        local p, _, c = read_note(redis.call('HGET', notes, id))
+        redis.call('LPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), id)
+        freed = freed + 1
+      end
     end
   end
   if #gone > 0 then forget(gone) end
@@ -324,9 +327,17 @@ if want > 0 and given == '' then
         local keeper = redis.call('GET', line .. 'clock')
         local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
         if not keeper or mine or tonumber(string.match(keeper, '^%d+')) > tonumber(head) then
-          local left = math.max(tonumber(head) - clock(), 0)
-          redis.call('SET', line .. 'clock', string.format('%.0f %s', tonumber(head), me), 'PX', math.min(left, 10000) + 5000)
-          wake = tostring(left)
+          if (parked or redis.call('HDEL', run, '#p') == 1) and redis.call('SCARD', line .. 'idle') > 1 then
+            -- Who does not know a task must not be the one who gets up for it each
+            -- time: another idle consumer may know it. The bell may wake this very
+            -- one, which then is the last in the row to hear it, so it rings again.
+            if mine then redis.call('DEL', line .. 'clock') end
+            ring(line, 1)
+          else
+            local left = math.max(tonumber(head) - clock(), 0)
+            redis.call('SET', line .. 'clock', string.format('%.0f %s', tonumber(head), me), 'PX', math.min(left, 10000) + 5000)
+            wake = tostring(left)
+          end
         end
       end
     end

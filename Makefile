@@ -1,0 +1,66 @@
+# `make help` lists what there is. Only `make test` is needed to trust a change.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+FUZZTIME    ?= 30s
+TESTTIME    ?= 18m
+PKG         ?= ./...
+GOLANGCI    := go tool -modfile=tools/go.mod golangci-lint
+GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run the demonstration on an embedded store (ARGS="--help" for its options)
+	go run ./cmd/cenote demo $(ARGS)
+
+.PHONY: deps
+deps: ## install what the tests need: redis-server, python3-redis, python3-msgpack
+	tools/deps.sh
+
+.PHONY: test
+test: deps vet fmt-check race bench-vet ## everything a change must pass: what CI runs
+
+.PHONY: vet
+vet: ## go vet
+	go vet $(PKG)
+
+.PHONY: fmt-check
+fmt-check: ## fail if gofmt would change a file
+	@unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi
+
+.PHONY: race
+race: deps ## all tests with the race detector: rooms, both servers, real processes, examples
+	go test -race -count=1 -shuffle=on -timeout $(TESTTIME) $(PKG)
+
+.PHONY: bench-vet
+bench-vet: ## vet and build the benchmark, a module of its own
+	cd integration/bench && go vet ./... && go build -o /dev/null .
+
+.PHONY: bench
+bench: deps ## compare with asynq, BullMQ and bare Redis (BENCH_QUICK=1 for a short run)
+	cd integration/bench && go run . $(if $(BENCH_QUICK),-quick) $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@found=0; \
+	for file in $$(find . -name '*_test.go' -not -path '*/node_modules/*'); do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+	    found=1; echo "== $$target in $$(dirname "$$file")"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	  done; \
+	done; \
+	[ $$found -eq 1 ] || { echo "no fuzz target was found" >&2; exit 1; }
+
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml
+	$(GOLANGCI) run
+
+.PHONY: vuln
+vuln: ## govulncheck; fetches the vulnerability database
+	$(GOVULNCHECK) ./...

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/cenote-go/cenote/consumer"
+	"github.com/cenote-go/cenote/queue"
+)
+
+type workerFlags struct {
+	queues    []string
+	group     string
+	files     string
+	allowExec bool
+	logLevel  string
+	logFormat string
+	demo      bool
+	config    consumer.Config
+}
+
+func (p *program) workerCommand() *cobra.Command {
+	var f workerFlags
+	c := &cobra.Command{
+		Use:   "worker",
+		Short: "Run the built-in task types",
+		Long: `worker takes tasks from queues and runs those of the built-in types:
+
+  cenote.digest  {"path": "dir/file"}: SHA-256, size, lines and media type of a
+                 file below --files
+  cenote.exec    the commands of "cenote map", only with --allow-exec: whoever
+                 can write to the Redis may then run any command as this user
+
+Tasks of other types are left to workers that know them. SIGTERM or SIGINT stops
+the worker when its tasks have ended, or after --grace; a second one at once,
+with its tasks handed back.`,
+		Example: `  cenote worker --redis redis://localhost:6379 --queue mail=3 --queue default
+  cenote worker --redis redis://localhost:6379 --queue exec --allow-exec -c 16`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.worker(c.Context(), f) },
+	}
+	fs := c.Flags()
+	fs.StringArrayVarP(&f.queues, "queue", "q", []string{queue.DefaultQueue}, "take tasks from this queue, with `NAME[=WEIGHT]` its share; may be repeated")
+	fs.StringVar(&f.group, "group", "", "the consumer group, if the queues are streams")
+	fs.IntVarP(&f.config.Concurrency, "concurrency", "c", runtime.GOMAXPROCS(0), "how many tasks run at once")
+	fs.BoolVar(&f.config.Strict, "strict", false, "take from a queue only while those named before it are empty")
+	fs.DurationVar(&f.config.Lease, "lease", 30*time.Second, "how long the worker may be silent before others take over its tasks")
+	fs.DurationVar(&f.config.Sweep, "sweep", 0, "how often it looks for workers that are lost (default 5s, or a third of the lease)")
+	fs.DurationVar(&f.config.Grace, "grace", 25*time.Second, "how long running tasks may finish when it is told to stop")
+	fs.StringVar(&f.files, "files", ".", "the `directory` below which files may be read")
+	fs.BoolVar(&f.allowExec, "allow-exec", false, "run the commands of \"cenote map\"")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fs.BoolVar(&f.demo, "demo", false, "serve a demo: speak to it by stdin and stdout")
+	_ = fs.MarkHidden("demo")
+	return c
+}
+
+func (p *program) worker(ctx context.Context, f workerFlags) error {
+	cfg := f.config
+	var err error
+	if cfg.Queues, err = parseQueues(f.queues, f.group); err != nil {
+		return err
+	}
+	if cfg.Logger, err = newLogger(f.logLevel, f.logFormat); err != nil {
+		return err
+	}
+	l, err := p.connect(ctx)
+	if errors.Is(err, errNoAddress) {
+		return usagef("%w; a worker on a store of its own would never get a task. "+
+			`Start one with "redis-server" and pass --redis redis://localhost:6379, or see "cenote demo", which brings its own`, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.close() }()
+	root, err := os.OpenRoot(f.files)
+	if err != nil {
+		return fmt.Errorf("--files: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := digester{root: root}
+	abort := make(chan struct{})
+	if f.demo {
+		d.show = newShowcase(os.Stdin, os.Stdout, func() {
+			stop()
+			close(abort)
+			// A demo that was killed takes its store along: do not outlive it by
+			// trying to tell that store.
+			time.AfterFunc(3*time.Second, func() { os.Exit(exitError) })
+		})
+		cfg.Middleware = append(cfg.Middleware, d.show.middleware)
+		cfg.LookAhead = -1 // what a worker has claimed it runs: the demo counts on it
+	}
+	routes := []queue.Route{digestTask.Handler(d.handle)}
+	if f.allowExec {
+		routes = append(routes, execTask.Handler(runExec))
+	}
+	w, err := consumer.New(l.rdb, cfg, routes...)
+	if err != nil {
+		return err
+	}
+	cfg.Logger.Info("cenote worker", zap.String("redis", l.said), zap.Strings("queues", f.queues), zap.Bool("exec", f.allowExec))
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case <-signals:
+			stop()
+		case <-ctx.Done():
+		}
+		select {
+		case <-signals:
+			cfg.Logger.Warn("told to stop a second time: running tasks are cancelled and handed back")
+		case <-abort:
+		}
+		w.Abort()
+	}()
+	return w.Run(ctx)
+}
+
+// parseQueues reads "name" and "name=weight".
+func parseQueues(args []string, group string) ([]consumer.Queue, error) {
+	var qs []consumer.Queue
+	for _, a := range args {
+		name, weight, has := strings.Cut(a, "=")
+		q := consumer.Queue{Name: name, Group: group}
+		if has {
+			n, err := strconv.Atoi(weight)
+			if err != nil || n < 1 {
+				return nil, usagef("--queue %s: the weight %q is not a number of at least 1", a, weight)
+			}
+			q.Weight = n
+		}
+		qs = append(qs, q)
+	}
+	return qs, nil
+}
+
+func newLogger(level, format string) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, usagef("--log-level %q is none of debug, info, warn, error", level)
+	}
+	ec := zap.NewProductionEncoderConfig()
+	ec.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	ec.EncodeDuration = zapcore.StringDurationEncoder
+	var enc zapcore.Encoder
+	switch format {
+	case "json":
+		enc = zapcore.NewJSONEncoder(ec)
+	case "text":
+		ec.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		ec.EncodeLevel = zapcore.CapitalLevelEncoder
+		ec.ConsoleSeparator = " "
+		enc = zapcore.NewConsoleEncoder(ec)
+	default:
+		return nil, usagef("--log-format %q is none of text, json", format)
+	}
+	return zap.New(zapcore.NewCore(enc, zapcore.Lock(os.Stderr), l)), nil
+}

@@ -1,0 +1,160 @@
+// Package docs_test keeps the documentation true: what it quotes is compared
+// with the code.
+package docs_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.FromSlash(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// golden returns the hex of the vectors in one of package queue's files, by name.
+func golden(t *testing.T, file string) map[string]string {
+	t.Helper()
+	var vs []struct{ Name, Hex string }
+	if err := json.Unmarshal([]byte(read(t, "../queue/testdata/wire/"+file)), &vs); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	byName := map[string]string{}
+	for _, v := range vs {
+		byName[v.Name] = v.Hex
+	}
+	return byName
+}
+
+// tooLong is the length in hex digits from which a vector is left out of the
+// page: it would be nothing but a long line.
+const tooLong = 400
+
+func TestWireVectorsAreTrue(t *testing.T) {
+	_, vectors, ok := strings.Cut(read(t, "wire.md"), "## Golden vectors")
+	if !ok {
+		t.Fatal("docs/wire.md has no golden vectors")
+	}
+	messages, outcomes, ok := strings.Cut(vectors, "### Outcomes")
+	if !ok {
+		t.Fatal("docs/wire.md has no outcomes")
+	}
+	check := func(section, file string, again func([]byte) ([]byte, error)) {
+		want := golden(t, file)
+		for _, row := range regexp.MustCompile("(?m)^\\| (.+) \\| `([0-9a-f]+)` \\|$").FindAllStringSubmatch(section, -1) {
+			name, digits := row[1], row[2]
+			if want[name] != digits {
+				t.Errorf("docs/wire.md gives %q as %s, queue/testdata/wire/%s as %q", name, digits, file, want[name])
+			}
+			delete(want, name)
+			wire, err := hex.DecodeString(digits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := again(wire); err != nil || hex.EncodeToString(got) != digits {
+				t.Errorf("%q: read and written again it is %x (error %v), docs/wire.md says %s", name, got, err, digits)
+			}
+		}
+		for name, digits := range want {
+			if len(digits) <= tooLong {
+				t.Errorf("docs/wire.md lacks the vector %q: add | %s | `%s` |", name, name, digits)
+			}
+		}
+	}
+	check(messages, "messages.json", func(wire []byte) ([]byte, error) {
+		m, err := queue.ParseMessage(wire)
+		if err != nil {
+			return nil, err
+		}
+		return m.AppendWire(nil), nil
+	})
+	check(outcomes, "outcomes.json", func(wire []byte) ([]byte, error) {
+		o, err := queue.ParseOutcome(wire)
+		if err != nil {
+			return nil, err
+		}
+		return o.AppendWire(nil), nil
+	})
+}
+
+func TestWireIDIsTrue(t *testing.T) {
+	m := regexp.MustCompile("`([0-9a-f]{32})` is `([0-9a-z]{26})`").FindStringSubmatch(read(t, "wire.md"))
+	if m == nil {
+		t.Fatal("docs/wire.md shows no id in both forms")
+	}
+	id, err := queue.ParseTaskID(m[2])
+	if err != nil || hex.EncodeToString(id[:]) != m[1] {
+		t.Errorf("docs/wire.md says that %s is %s; it is %x (error %v)", m[2], m[1], id[:], err)
+	}
+}
+
+// The script that the page gives is the one that the example runs.
+func TestWireScriptIsTheExamples(t *testing.T) {
+	script := block(t, "wire.md", "lua")
+	_, script, _ = strings.Cut(script, "\n") // the comment with the keys
+	python := read(t, "../examples/python-producer/produce.py")
+	if !strings.Contains(python, `SUBMIT = """`+"\n"+script+`"""`) {
+		t.Errorf("the script in docs/wire.md is not the one in examples/python-producer/produce.py:\n%s", script)
+	}
+}
+
+// The program in the README is the hello example, which the examples' tests run.
+func TestReadmeProgramIsTheExample(t *testing.T) {
+	if got, want := block(t, "../README.md", "go"), read(t, "../examples/hello/main.go"); got != want {
+		t.Errorf("the first Go program in README.md is not examples/hello/main.go; it is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// block returns the first fenced block of a language in a page.
+func block(t *testing.T, path, language string) string {
+	t.Helper()
+	m := regexp.MustCompile("(?s)\n```" + language + "\n(.*?)```\n").FindStringSubmatch(read(t, path))
+	if m == nil {
+		t.Fatalf("%s has no %s block", path, language)
+	}
+	return m[1]
+}
+
+// Every link between the project's own pages leads somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, "../README.md", "../examples/python-producer/README.md")
+	code := regexp.MustCompile("(?s)\n```.*?\n```\n")
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`) // no colon: nothing outside
+	links := 0
+	for _, page := range pages {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(read(t, page), "\n"), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), filepath.FromSlash(m[1]))); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
+	if links == 0 {
+		t.Error("no links were found")
+	}
+}
+
+// Every error that package queue names has its row in the operator's table.
+func TestOperationsNamesEveryError(t *testing.T) {
+	page := read(t, "operations.md")
+	for _, m := range regexp.MustCompile(`(?m)^\s(Err[A-Z]\w+)\s+= errors\.New`).FindAllStringSubmatch(read(t, "../queue/errors.go"), -1) {
+		if !strings.Contains(page, "`"+m[1]+"`") {
+			t.Errorf("docs/operations.md does not say what to do about queue.%s", m[1])
+		}
+	}
+}

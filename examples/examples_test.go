@@ -1,0 +1,163 @@
+// Package examples_test builds every example and runs it, with a store of its own
+// and with a redis-server.
+package examples_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cenote-go/cenote/internal/redistest"
+)
+
+// patience bounds what hangs; nothing here takes nearly as long.
+const patience = 2 * time.Minute
+
+// build compiles an example and returns the path of its program.
+func build(t *testing.T, name string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), filepath.Base(name))
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./"+name).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build ./examples/%s: %v\n%s", name, err, out)
+	}
+	return bin
+}
+
+// run runs a program with REDIS_URL set to url, or unset if it is empty, and
+// returns its standard output. The program must exit with 0.
+func run(t *testing.T, url, program string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = environ(url)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\nstandard output:\n%s\nstandard error:\n%s", filepath.Base(program), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+func environ(url string) []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "REDIS_URL=") {
+			env = append(env, e)
+		}
+	}
+	if url != "" {
+		env = append(env, "REDIS_URL="+url)
+	}
+	return env
+}
+
+// onBothStores runs f with the address of the embedded store, which is none, and
+// with that of a redis-server.
+func onBothStores(t *testing.T, f func(t *testing.T, url string)) {
+	t.Run("embedded", func(t *testing.T) { f(t, "") })
+	t.Run("redis", func(t *testing.T) { f(t, "redis://"+redistest.Start(t).Addr()) })
+}
+
+func equal(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("the example printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestHello(t *testing.T) {
+	bin := build(t, "hello")
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, run(t, url, bin), "Hello, cenote!\n")
+	})
+}
+
+func TestBatchFiles(t *testing.T) {
+	bin := build(t, "batch-files")
+	dir := t.TempDir()
+	var want []string
+	for i := range 300 { // more than a window
+		path := filepath.Join(dir, fmt.Sprintf("file-%03d", i))
+		data := []byte(strings.Repeat("x", i))
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%s %d %x", path, i, sha256.Sum256(data)))
+	}
+	onBothStores(t, func(t *testing.T, url string) {
+		var got []string
+		for line := range strings.Lines(run(t, url, bin, dir)) {
+			got = append(got, strings.Join(strings.Fields(line), " "))
+		}
+		equal(t, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	})
+}
+
+func TestFanOut(t *testing.T) {
+	bin := build(t, "fan-out")
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, run(t, url, bin), `order 1: billing answered INV-0001 over 19.99
+order 2: billing answered INV-0002 over 5.00
+order 3: billing answered INV-0003 over 123.45
+mailer: thank you for order 1
+mailer: thank you for order 2
+mailer: thank you for order 3
+`)
+	})
+}
+
+func TestTypedErrors(t *testing.T) {
+	bin := build(t, "typed-errors")
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, run(t, url, bin), `ada 30: 70 left
+bob 30: no account: look up "bob": no such account
+ada 80: over the limit by 30
+ada -1: a bug, seen at attempt 2: the handler panicked: negative amount
+`)
+	})
+}
+
+func TestPythonProducer(t *testing.T) {
+	// Debian's own interpreter sees Debian's packages; another python3 may come
+	// first on PATH.
+	const python = "/usr/bin/python3"
+	if out, err := exec.CommandContext(t.Context(), python, "-c", "import redis, msgpack").CombinedOutput(); err != nil {
+		t.Fatalf("%s cannot import redis and msgpack (%v): run `make deps`, or apt-get install python3-redis python3-msgpack\n%s", python, err, out)
+	}
+	bin := build(t, "python-producer/worker")
+	url := "redis://" + redistest.Start(t).Addr()
+	worker := exec.CommandContext(t.Context(), bin)
+	worker.Env = environ(url)
+	worker.Stderr = os.Stderr
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Twice: the second time the worker has been idle and is woken over the bell.
+	for range 2 {
+		got := run(t, url, python, "python-producer/produce.py")
+		want := regexp.MustCompile(`^no numbers: dead at attempt 1 kind='' code='empty': no numbers
+not a list: dead at attempt 1 kind='decode' code='': cannot decode: argument into \*main\.Numbers: .*
+three numbers: count=3 sum=9 mean=3\.0
+$`)
+		if !want.MatchString(got) {
+			t.Errorf("produce.py printed\n%s\nwant a match of\n%s", got, want)
+		}
+	}
+	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Wait(); err != nil {
+		t.Errorf("the worker did not end well after SIGTERM: %v", err)
+	}
+}

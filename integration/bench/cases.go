@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// mode is how thorough the run is.
+type mode struct {
+	quick bool
+	tiny  bool // the harness's own test
+	round int  // from 0
+}
+
+// benchCase is one row group of the table.
+type benchCase struct {
+	name  string
+	about string
+	// size is how many tasks, samples or seconds system gets; 0 skips it.
+	size func(system string, m mode) int
+	// takes is how often a quick round repeats the case: more than once where a
+	// target compares small figures that one glance at a busy machine misses.
+	takes int
+	run   func(ctx context.Context, e env, n int) (measures, error)
+}
+
+// env is what a case works with: one fresh session on an empty server.
+type env struct {
+	srv     *server
+	session session
+	system  string
+	mode    mode
+}
+
+// cases lists what is measured, in the order of the table.
+func cases() []benchCase {
+	return []benchCase{
+		{"submit-1", "submit, 1 caller, one task a call", submitOneSize, 3, submitCase(1)},
+		{"submit-64", "submit, 64 callers, one task a call", submitSize, 1, submitCase(64)},
+		{"bulk", "submit in batches of 100, 1 caller", bulkSize, 1, bulkCase},
+		{"drain-10", "run a backlog of no-op tasks, concurrency 10", drainSize, 1, drainCase(10)},
+		{"drain-100", "run a backlog of no-op tasks, concurrency 100", drainSize, 1, drainCase(100)},
+		{"submit+drain", "64 callers submit while a worker (100) runs no-op tasks", drainSize, 1, flowCase},
+		{"await", "64 callers submit and await every result, worker (100)", awaitSize, 1, awaitCase},
+		{"latency", "one task to an idle worker (10)", latencySize, 3, latencyCase},
+		{"bytes", "Redis memory of waiting 100-byte tasks", bytesSize, 1, bytesCase},
+		{"idle", "a worker (10) with nothing to do", idleSize, 1, idleCase},
+		{"backlog", "drain rate (100) of a small and a large backlog", backlogSize, 1, backlogCase},
+		{"due", "delayed tasks that all fall due at once, worker (100)", dueSize, 1, dueCase},
+	}
+}
+
+func submitCase(goroutines int) func(context.Context, env, int) (measures, error) {
+	return func(ctx context.Context, e env, n int) (measures, error) {
+		return e.submit(ctx, load{n: n, size: 64, goroutines: goroutines}, e.session.Submit)
+	}
+}
+
+func bulkCase(ctx context.Context, e env, n int) (measures, error) {
+	return e.submit(ctx, load{n: n, size: 64, goroutines: 1}, e.session.SubmitBulk)
+}
+
+// submit times send, after a smaller one that opens connections and warms scripts.
+func (e env) submit(ctx context.Context, l load, send func(context.Context, load) error) (measures, error) {
+	warm := l
+	warm.n = min(l.n, max(l.n/10, 2*batch))
+	if err := send(ctx, warm); err != nil {
+		return nil, err
+	}
+	before, err := e.srv.snap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := send(ctx, l); err != nil {
+		return nil, err
+	}
+	elapsed := time.Since(begin)
+	return e.cost(ctx, before, l.n, elapsed)
+}
+
+// cost puts a rate and the Redis costs since before together.
+func (e env) cost(ctx context.Context, before snapshot, n int, elapsed time.Duration) (measures, error) {
+	after, err := e.srv.snap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := measures{taskCount: float64(n), rate: perSecond(n, elapsed)}
+	after.since(before).perTask(m, n)
+	return m, nil
+}
+
+func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
+
+// fill makes a backlog in the fastest way the system has.
+func (e env) fill(ctx context.Context, l load) error {
+	err := e.session.SubmitBulk(ctx, l)
+	if errors.Is(err, errNone) {
+		l.goroutines = 64
+		err = e.session.Submit(ctx, l)
+	}
+	return err
+}
+
+func drainCase(concurrency int) func(context.Context, env, int) (measures, error) {
+	return func(ctx context.Context, e env, n int) (measures, error) {
+		return e.drain(ctx, n, concurrency)
+	}
+}
+
+// drain fills the queue, then times a worker from its start until Redis is empty.
+func (e env) drain(ctx context.Context, n, concurrency int) (measures, error) {
+	if err := e.fill(ctx, load{n: n, size: 64, goroutines: 1}); err != nil {
+		return nil, err
+	}
+	before, err := e.srv.snap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	w, err := e.session.Work(ctx, concurrency)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := e.finish(ctx, w, n, begin, before)
+	return m, err
+}
+
+// finish waits until w has handled n tasks and Redis holds none, and stops w.
+// It also returns when the first task started.
+func (e env) finish(ctx context.Context, w worker, n int, begin time.Time, before snapshot) (measures, time.Time, error) {
+	first, err := w.Handled(ctx, n)
+	if err == nil {
+		err = e.empty(ctx)
+	}
+	if err != nil {
+		return nil, first, errors.Join(err, w.Stop(context.WithoutCancel(ctx)))
+	}
+	end := time.Now()
+	m, err := e.cost(ctx, before, n, end.Sub(begin))
+	if err != nil {
+		return nil, first, errors.Join(err, w.Stop(context.WithoutCancel(ctx)))
+	}
+	m[steadyRate] = perSecond(n, end.Sub(first))
+	return m, first, w.Stop(ctx)
+}
+
+// empty waits until Redis holds no task any more.
+func (e env) empty(ctx context.Context) error {
+	for {
+		left, err := e.session.Left(ctx, e.srv.admin)
+		if err != nil {
+			return fmt.Errorf("ask whether Redis is empty: %w", err)
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("all handlers ran, but Redis still holds %d tasks: %w", left, ctx.Err())
+		case <-time.After(500 * time.Microsecond):
+		}
+	}
+}
+
+// headStart is how long submission runs before the worker starts in the cases
+// where both run: a worker that found the queue empty at first would sleep, which
+// in asynq is a second, and that is what the latency case measures.
+const headStart = 2 * time.Millisecond
+
+func flowCase(ctx context.Context, e env, n int) (measures, error) {
+	send := e.session.Submit
+	if f, ok := e.session.(feeder); ok {
+		send = f.Feed
+	}
+	return e.both(ctx, load{n: n, size: 64, goroutines: 64}, send)
+}
+
+func awaitCase(ctx context.Context, e env, n int) (measures, error) {
+	return e.both(ctx, load{n: n, size: 64, goroutines: 64}, e.session.Await)
+}
+
+// both times send with a worker beside it, from the first submission until send
+// has returned, every task is handled and Redis is empty.
+func (e env) both(ctx context.Context, l load, send func(context.Context, load) error) (measures, error) {
+	before, err := e.srv.snap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	sent := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { sent <- send(ctx, l) }()
+	select {
+	case err := <-sent: // it cannot be done yet: an error, or errNone
+		if err != nil {
+			return nil, err
+		}
+		sent <- nil
+	case <-time.After(headStart):
+	}
+	w, err := e.session.Work(ctx, 100)
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, <-sent)
+	}
+	if err := <-sent; err != nil {
+		return nil, errors.Join(err, w.Stop(context.WithoutCancel(ctx)))
+	}
+	m, _, err := e.finish(ctx, w, l.n, begin, before)
+	return m, err
+}

@@ -1,0 +1,52 @@
+package main
+
+// The metrics of results.json.
+const (
+	rate          = "tasks_per_s"
+	redisCPU      = "redis_cpu_us_per_task"
+	redisCommands = "redis_commands_per_task"    // calls inside scripts included
+	redisReads    = "redis_round_trips_per_task" // socket reads of the server
+	steadyRate    = "tasks_per_s_from_first_start"
+	startP50      = "submit_to_start_p50_us"
+	startP99      = "submit_to_start_p99_us"
+	resultP50     = "submit_to_result_p50_us"
+	resultP99     = "submit_to_result_p99_us"
+	resultMax     = "submit_to_result_max_us"
+	bytesWaiting  = "bytes_per_waiting_task"
+	idleCommands  = "redis_commands_per_s"
+	idleReads     = "redis_round_trips_per_s"
+	smallBacklog  = "tasks_per_s_small_backlog"
+	largeBacklog  = "tasks_per_s_large_backlog"
+	firstStart    = "due_to_first_start_ms"
+	taskCount     = "tasks" // how many tasks were used
+)
+
+// measures is what one case found out about one system.
+type measures map[string]float64
+
+// metricKind says how a metric is shown and compared.
+type metricKind struct {
+	name        string
+	unit        string
+	lowerBetter bool
+}
+
+// shown lists the metrics of the table, in its order.
+var shown = []metricKind{
+	{rate, "tasks/s", false},
+	{steadyRate, "tasks/s from first start", false},
+	{firstStart, "ms, due -> first start", true},
+	{smallBacklog, "tasks/s, small backlog", false},
+	{largeBacklog, "tasks/s, large backlog", false},
+	{redisCPU, "Redis CPU us/task", true},
+	{redisCommands, "Redis calls/task", true},
+	{redisReads, "round trips/task", true},
+	{startP50, "us, submit -> start p50", true},
+	{startP99, "us, submit -> start p99", true},
+	{resultP50, "us, submit -> result p50", true},
+	{resultP99, "us, submit -> result p99", true},
+	{resultMax, "us, submit -> result max", true},
+	{bytesWaiting, "bytes/waiting task", true},
+	{idleCommands, "Redis calls/s", true},
+	{idleReads, "round trips/s", true},
+}

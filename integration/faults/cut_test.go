@@ -1,0 +1,173 @@
+package faults
+
+import (
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// cutter cuts every second connection over which a reply of the given kind comes,
+// until it has done so often enough.
+type cutter struct {
+	verb   string
+	wanted int64
+	before func() // what must happen first
+	seen   atomic.Int64
+	cuts   atomic.Int64
+}
+
+func (c *cutter) cut(x exchange) bool {
+	if x.verb != c.verb || x.none() || c.done() || c.seen.Add(1)%2 == 0 {
+		return false
+	}
+	if c.before != nil {
+		c.before()
+	}
+	c.cuts.Add(1)
+	return true
+}
+
+func (c *cutter) done() bool { return c.cuts.Load() >= c.wanted }
+
+// TestReplyCut cuts connections after Redis has carried a command out and before
+// its reply arrives: what is sent again must not happen again. No lease can lapse
+// meanwhile, so nothing may need that.
+func TestReplyCut(t *testing.T) {
+	for _, c := range []struct {
+		verb string
+		cuts int64
+		// each is what is done besides submitting, until the cuts are made
+		each func(b *bench)
+	}{
+		{verb: "submit", cuts: 30},
+		{verb: "turn", cuts: 30},
+		{verb: "beat", cuts: 30},
+		{verb: "leave", cuts: 8, each: replaceWorker},
+		{verb: "blmove", cuts: 30},
+		{verb: "xrange", cuts: 30, each: cutSubscriptions},
+		{verb: "push:subscribe", cuts: 30, each: cutSubscriptions},
+		{verb: "push:message", cuts: 30},
+	} {
+		t.Run(c.verb, func(t *testing.T) {
+			t.Parallel()
+			var p *proxy
+			b := newBench(t, setup{worker: steady, reached: func(addr string) string {
+				p = newProxy(t, addr)
+				return p.addr()
+			}})
+			b.fleet.startMany(2)
+			knife := &cutter{verb: c.verb, wanted: c.cuts}
+			if c.verb == "submit" {
+				// The task is to be done and forgotten before it is submitted again.
+				knife.before = func() { b.drained() }
+			}
+			p.on(knife.cut, nil)
+			b.untilCut(knife, c.each)
+			rep := b.finish(rules{})
+			t.Logf("%d replies of %s were cut", knife.cuts.Load(), c.verb)
+			if rep.Recovered > 0 || rep.Lapsed > 0 {
+				t.Errorf("%d tasks were taken over and %d leases lost: nothing was the matter with a worker", rep.Recovered, rep.Lapsed)
+			}
+		})
+	}
+}
+
+// untilCut submits a few tasks at a time, of all kinds, until the knife has done
+// its work.
+func (b *bench) untilCut(knife *cutter, each func(*bench)) {
+	b.t.Helper()
+	limit := 0
+	for !knife.done() {
+		if limit++; limit > 5000 {
+			b.t.Fatalf("only %d of %d replies of %s were there to be cut", knife.cuts.Load(), knife.wanted, knife.verb)
+		}
+		before := b.load.heard.Load()
+		few := 1 + limit%4
+		b.load.spread(few, upTo(few), func() error {
+			j := job{Micros: 200 * (limit % 3), N: int(b.load.last.Add(1))}
+			var opts []queue.Option
+			switch j.N % 4 {
+			case 1:
+				opts = append(opts, queue.ID(fmt.Sprintf("job-%d", j.N)))
+			case 2:
+				opts = append(opts, queue.Prioritized(queue.High))
+			}
+			_, err := b.load.resubmit(j, opts...)
+			return err
+		})
+		if !within(func() bool { return b.load.heard.Load() >= before+int64(few) }) {
+			b.giveUp(fmt.Sprintf("after %d cuts of %s a future is silent", knife.cuts.Load(), knife.verb))
+		}
+		if each != nil {
+			each(b)
+		}
+	}
+}
+
+// drained waits until Redis has no task.
+func (b *bench) drained() {
+	if !within(func() bool {
+		n, err := b.rdb.HLen(b.t.Context(), root+"tasks").Result()
+		return err == nil && n == 0
+	}) {
+		b.t.Errorf("waited %v in vain for Redis to be drained", patience)
+	}
+}
+
+// replaceWorker makes a worker drain and end, and starts another one.
+func replaceWorker(b *bench) {
+	old := b.fleet.alive()[0]
+	b.fleet.start()
+	old.signal(syscall.SIGTERM)
+	old.endsWell()
+}
+
+// cutSubscriptions cuts all subscriptions, and submits a task whose outcome may
+// be announced to nobody.
+func cutSubscriptions(b *bench) {
+	b.t.Helper()
+	if err := b.rdb.ClientKillByFilter(b.t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		b.t.Errorf("CLIENT KILL TYPE pubsub: %v", err)
+	}
+}
+
+// TestHalfOpenBell sends idle workers away from the bell while the server believes
+// them there: a task that is handed to a connection without anybody at its end
+// must not need the worker to die.
+func TestHalfOpenBell(t *testing.T) {
+	t.Parallel()
+	const rounds = 5
+	var p *proxy
+	b := newBench(t, setup{worker: steady, reached: func(addr string) string {
+		p = newProxy(t, addr)
+		return p.addr()
+	}})
+	b.fleet.startMany(1)
+	for range rounds {
+		if _, err := b.load.submit(job{}); err != nil { // makes the worker leave the bell and come back
+			t.Fatal(err)
+		}
+		left := make(chan struct{})
+		var once atomic.Bool
+		p.leave(func(x exchange) bool {
+			if x.verb != "blmove" || !once.CompareAndSwap(false, true) {
+				return false
+			}
+			close(left)
+			return true
+		})
+		eventually(t, "a worker to listen", func() bool { return isClosed(left) })
+		for range 3 {
+			if _, err := b.load.submit(job{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !b.load.wait() {
+			b.giveUp("a task that was handed to a connection without anybody is stuck")
+		}
+	}
+	b.finish(rules{})
+}

@@ -1,0 +1,28 @@
+// Package faults breaks things under Cenote and proves from outside that nothing
+// was lost and nothing was completed twice.
+//
+// Every test starts a redis-server and worker processes of its own (the test
+// binary again, see TestMain), puts load on them and lets something go wrong.
+// Meanwhile everybody keeps a history, one JSON line an event in a file of its
+// own: the producer (what was submitted, what was accepted, what each future
+// said), every worker process (which run of which task began and ended), and a
+// witness that listens to every completion that Redis announces. Afterwards the
+// checker reads all histories, in one pass, and holds them against the
+// invariants:
+//
+//	I1  an accepted task has an outcome: none is lost
+//	I2  it has one: every future and every announcement names the same run
+//	I3  the run that completed it is one that a worker has really made
+//	I4  no task is delivered again after more crashes than MaxCrashes
+//	I5  nothing runs that was not submitted, and nothing under two ids
+//	I7  a task runs again only where a fault explains it
+//	I8  Redis keeps nothing that is not owned or does not expire
+//
+// A value says which run made it, so a completion by another run is another
+// value and cannot pass for the first.
+//
+// To add a row: make a bench (newBench), start workers (bench.fleet), submit
+// (bench.load), break something, bench.settle, bench.check. A test waits for
+// events in the histories and never for a time to pass; a test that chooses at
+// random logs its seed, and CENOTE_FAULT_SEED makes it choose the same again.
+package faults

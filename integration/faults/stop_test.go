@@ -1,0 +1,68 @@
+package faults
+
+import (
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestRollingStop makes one worker after the other drain while they work. Nothing
+// may count as a crash, nothing may run twice, and all must end well.
+func TestRollingStop(t *testing.T) {
+	t.Parallel()
+	const stops, workers, share = 8, 3, 300
+	rnd := newRand(t)
+	b := newBench(t, setup{worker: steady})
+	b.fleet.startMany(workers)
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		b.load.spread(200, upTo((stops+1)*share), func() error {
+			_, err := b.load.submit(brief())
+			return err
+		})
+	}()
+	for k := range stops {
+		eventually(t, "another share of the work", func() bool { return b.load.heard.Load() >= int64(k*share) })
+		living := b.fleet.alive()
+		p := living[rnd.IntN(len(living))]
+		eventually(t, "worker "+p.name+" to be at work", p.busy)
+		p.signal(syscall.SIGTERM)
+		b.fleet.start()
+		p.endsWell()
+	}
+	<-submitted
+	b.finish(rules{})
+}
+
+// TestSecondSignal ends the grace of a worker that drains: what it runs goes to
+// another one at once, with no crash to its name.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	cfg := steady
+	cfg.Grace = time.Hour
+	b := newBench(t, setup{worker: cfg})
+	p := b.fleet.start()
+	gate := filepath.Join(t.TempDir(), "gate")
+	for range cfg.Concurrency {
+		if _, err := b.load.submit(job{Gate: gate, Heeding: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the worker to run all tasks", func() bool { return p.count(opStart) == cfg.Concurrency })
+	p.signal(syscall.SIGTERM)
+	other := b.fleet.start()
+	// The first worker has time without end; the second signal takes it away.
+	eventually(t, "the worker to drain", p.draining)
+	if p.gone() {
+		t.Fatalf("the worker has ended although it had tasks and time; it said:\n%s", p.log())
+	}
+	p.signal(syscall.SIGTERM)
+	p.endsWell()
+	openGate(t, gate)
+	rep := b.finish(rules{Dups: cfg.Concurrency})
+	if got := other.count(opEnd); got != cfg.Concurrency || rep.Recovered > 0 {
+		t.Errorf("the other worker has finished %d tasks, %d of them taken over; want %d, handed back", got, rep.Recovered, cfg.Concurrency)
+	}
+}

@@ -1,0 +1,22 @@
+package faults
+
+import (
+	"github.com/cenote-go/cenote/queue"
+)
+
+// job is what a test task is asked to do.
+type job struct {
+	N       int    // names the submission: no other one has it
+	Micros  int    // how long a run takes
+	Gate    string // a run of the task's first delivery lasts until this file exists
+	Heeding bool   // such a run ends early when its context does
+	Ballast []byte // makes the message large
+}
+
+// answer is the value of a run: what it was asked, and which run it was.
+type answer struct {
+	N   int
+	Run string
+}
+
+var work = queue.NewTask[job, answer]("faults.work")

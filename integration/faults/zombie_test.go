@@ -1,0 +1,135 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestZombie stops a worker in the middle of a task until another has taken the
+// task over, completed it, and gone on; then it lets the worker finish. What it
+// says must not count.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	const rounds = 5
+	cfg := short
+	cfg.Concurrency = 1
+	b := newBench(t, setup{worker: cfg})
+	b.fleet.startMany(2)
+	for round := range rounds {
+		gate := filepath.Join(t.TempDir(), "gate")
+		fut, err := b.load.submit(job{Gate: gate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fut.ID().String()
+		var zombie *process
+		eventually(t, "a worker to begin task "+id, func() bool {
+			for _, p := range b.fleet.alive() {
+				if _, ok := p.has(func(r record) bool { return r.Op == opStart && r.ID == id }); ok {
+					zombie = p
+				}
+			}
+			return zombie != nil
+		})
+		zombie.freeze()
+		a, err := fut.Get(t.Context()) // the other one takes over, whose run is not held up
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if strings.HasPrefix(a.Run, zombie.name+".") {
+			t.Fatalf("round %d: task %s was completed by the stopped worker %s", round, id, a.Run)
+		}
+		openGate(t, gate)
+		zombie.thaw()
+		eventually(t, "the stopped worker to finish its run and to be told that it has lost its lease", func() bool {
+			_, ended := zombie.has(func(r record) bool { return r.Op == opEnd && r.ID == id })
+			lost := 0
+			for _, r := range zombie.history() {
+				if r.Op == opStats {
+					lost = int(r.Stats.Refused + r.Stats.Lapsed)
+				}
+			}
+			return ended && lost > 0
+		})
+	}
+	rep := b.finish(rules{Dups: rounds, Crashes: 1})
+	if rep.Dups != rounds || rep.Stale+rep.Lapsed < rounds {
+		t.Errorf("%d runs again, %d endings refused and %d leases lost; want %d, and as many refused or lost", rep.Dups, rep.Stale, rep.Lapsed, rounds)
+	}
+}
+
+// openGate lets runs end that wait for the gate.
+func openGate(t *testing.T, gate string) {
+	t.Helper()
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLateEnding holds back what a worker says about a task it has finished, until
+// another worker has taken the task over and completed it. The worker itself sees
+// nothing wrong when it speaks: only Redis can refuse it.
+func TestLateEnding(t *testing.T) {
+	t.Parallel()
+	const rounds = 3
+	cfg := short
+	cfg.Concurrency = 1
+	b := newBench(t, setup{worker: cfg})
+	for round := range rounds {
+		p := newProxy(t, b.redis.Addr())
+		b.fleet.cfg.Addr = p.addr()
+		slow := b.fleet.start()
+		b.fleet.cfg.Addr = b.redis.Addr()
+		gate := filepath.Join(t.TempDir(), "gate")
+		fut, err := b.load.submit(job{Gate: gate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fut.ID()
+		eventually(t, "the slow worker to begin", func() bool {
+			_, ok := slow.has(func(r record) bool { return r.Op == opStart && r.ID == id.String() })
+			return ok
+		})
+		// From here on nothing that the slow worker sends arrives, its heartbeat neither.
+		held, release := make(chan struct{}), make(chan struct{})
+		first := true
+		p.on(nil, func(x exchange) {
+			for _, arg := range x.args {
+				if x.verb == "turn" && first && string(arg) == string(id[:]) {
+					first = false
+					close(held)
+				}
+			}
+			if x.verb == "turn" || x.verb == "beat" {
+				<-release
+			}
+		})
+		openGate(t, gate)
+		eventually(t, "the slow worker to say that it has finished", func() bool { return isClosed(held) })
+		fast := b.fleet.start()
+		if _, err := fut.Get(t.Context()); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		close(release)
+		// The connection carries one command after the other: when the slow worker has
+		// completed another task, Redis has heard all that was held back.
+		fast.signal(syscall.SIGTERM)
+		fast.endsWell()
+		next, err := b.load.submit(job{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := next.Get(t.Context()); err != nil || !strings.HasPrefix(a.Run, slow.name+".") {
+			t.Fatalf("round %d: the slow worker did not go on: %v, %v", round, a, err)
+		}
+		slow.signal(syscall.SIGTERM)
+		slow.endsWell()
+	}
+	rep := b.finish(rules{Dups: rounds, Crashes: 1})
+	if rep.Dups != rounds {
+		t.Errorf("%d runs again, want %d", rep.Dups, rounds)
+	}
+}
