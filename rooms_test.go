@@ -49,7 +49,7 @@ var rooms = map[string]room{
 
 	"admin/dashboard": {inside: []string{"queue", "internal/store", "admin"}},
 
-	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2"}},
+	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 	"internal/redistest": {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }
 

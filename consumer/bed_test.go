@@ -81,11 +81,17 @@ type hand struct {
 // work starts a worker, which is stopped when the test is over.
 func (b *bed) work(cfg consumer.Config, routes ...queue.Route) *hand {
 	b.t.Helper()
+	return b.start(context.Background(), cfg, routes...)
+}
+
+// start is work with a context that may end before the test does.
+func (b *bed) start(ctx context.Context, cfg consumer.Config, routes ...queue.Route) *hand {
+	b.t.Helper()
 	w, err := consumer.New(b.rdb, cfg, routes...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	h := &hand{Worker: w, b: b, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
@@ -184,10 +190,10 @@ func (b *bed) consumers() []string {
 	return must[[]string](b)(b.rdb.ZRange(b.ctx, root+"alive", 0, -1).Result())
 }
 
-// idle waits until n consumers have nothing to do.
-func (b *bed) idle(n int64) {
+// idle waits until n consumers of a real server wait for something to do.
+func (b *bed) idle(n int) {
 	b.t.Helper()
-	b.until("idle consumers", func() bool { return b.rdb.SCard(b.ctx, root+"idle").Val() == n })
+	b.until("idle consumers", func() bool { return b.info("clients", "blocked_clients:") == n })
 }
 
 var double = queue.NewTask[int, int]("double")

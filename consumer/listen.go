@@ -18,16 +18,16 @@ func (p *port) listen(ctx context.Context) {
 	// be moved to a consumer that is gone.
 	patience := max(min(5*time.Second, p.w.cfg.Lease/2), time.Second) // go-redis waits whole seconds
 	var wait *backoff.ExponentialBackOff
-	for p.reserve(ctx) {
+	for p.ready(ctx) {
 		name := p.name()
 		rung, ok, err := p.bell.Wait(ctx, p.line, name, patience)
 		if ctx.Err() != nil {
-			p.unreserve()
+			p.deaf()
 			return
 		}
 		if err != nil {
 			// The bell may have rung all the same: the next turn asks.
-			p.lost()
+			p.lost(patience)
 			if wait == nil {
 				wait = newBackoff()
 				p.w.log.Warn("waiting for tasks failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
@@ -38,14 +38,16 @@ func (p *port) listen(ctx context.Context) {
 		wait = nil
 		s := &p.w.slots
 		s.mu.Lock()
-		s.reserved--
+		s.listening--
 		p.listens = false
 		if s.emptying != nil {
 			s.emptying.lanes.Signal()
 		}
 		var d *delivery
+		room := true
 		if ok {
 			if rung.More {
+				p.rung = true
 				s.hungry(p)
 				p.lanes.Signal()
 			}
@@ -53,21 +55,28 @@ func (p *port) listen(ctx context.Context) {
 				d = &delivery{port: p, life: p.life, claimed: *rung.Task}
 				p.belled[rung.Task.ID] = struct{}{}
 				s.held++
-				if !rung.More {
+				if room = s.held <= s.size+s.ahead.want; !room {
+					p.rung = true
+					s.hungry(p) // the line takes its turn when a slot is free
+				} else if !rung.More {
 					p.claimSoon()
 				}
 			}
 		}
 		s.mu.Unlock()
-		if d != nil {
+		switch {
+		case d == nil:
+		case room:
 			p.start([]run.Job{d})
 			runtime.Gosched() // the task first, then the next wait
+		default:
+			d.giveBack()
 		}
 	}
 }
 
-// reserve waits until the port should listen, and keeps a slot for what comes.
-func (p *port) reserve(ctx context.Context) bool {
+// ready waits until the port should listen.
+func (p *port) ready(ctx context.Context) bool {
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,8 +84,14 @@ func (p *port) reserve(ctx context.Context) bool {
 		if ctx.Err() != nil || s.stopped {
 			return false
 		}
-		if p.signed && p.dry && s.spare() > 0 && s.emptying == nil && !p.resync {
-			s.reserved++
+		if !p.doubt.IsZero() && time.Now().After(p.doubt) {
+			p.doubt, p.resync = time.Time{}, true
+			p.lanes.Broadcast()
+		}
+		// While a resync is asked for or under way nothing may come over the bell, or
+		// both would bring it.
+		if p.signed && p.dry && s.spare() > 0 && s.emptying == nil && !p.resync && !p.resyncs {
+			s.listening++
 			p.listens = true
 			return true
 		}
@@ -84,22 +99,26 @@ func (p *port) reserve(ctx context.Context) bool {
 	}
 }
 
-func (p *port) unreserve() {
+// deaf notes that the port listens no more.
+func (p *port) deaf() {
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reserved--
+	s.listening--
 	p.listens = false
 }
 
 // lost notes that a wait has failed, so that what came over the bell may have
-// been lost on the way here.
-func (p *port) lost() {
-	p.unreserve()
+// been lost on the way here. Redis may not know yet that nobody is at the end of
+// that connection, and hand it a task as long as the wait would have lasted: after
+// that time the port asks once more.
+func (p *port) lost(patience time.Duration) {
+	p.deaf()
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.resync = true
+	p.doubt = time.Now().Add(patience)
 	s.hungry(p)
 	p.lanes.Broadcast()
 }

@@ -45,13 +45,15 @@ type port struct {
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
 	dry      bool    // the line had less than was asked for: the bell will tell
+	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
 	under    int                       // turns under way
 	telling  int                       // those among them that carry ends
 	resync   bool                      // something that came over the bell may have been lost
 	resyncs  bool                      // the turn that asks for it is under way
+	doubt    time.Time                 // when to ask again: a lost wait has ended by then; zero for no need
 	poke     bool                      // take a turn even if no slot is free
-	listens  bool                      // a slot is reserved for what comes over the bell
+	listens  bool                      // it waits at the bell
 	belled   map[queue.TaskID]struct{} // came over the bell and not yet known to be finished
 	first    *delivery                 // the running ones, a list
 	later    *time.Timer
@@ -124,9 +126,7 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 	p.ends = p.ends[:rest]
 	t.Want = want
 	t.Empty = s.empty()
-	// What another turn asked for may not come: a port that is about to listen, or
-	// does already, must not be struck off the idle ones on account of that.
-	t.Full = !p.listens && s.size-s.held-s.reserved <= 0
+	t.Listens = p.listens
 	t.Quiet = s.stopped
 	t.Resync = p.resync
 	p.resyncs = p.resyncs || p.resync
@@ -136,9 +136,12 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 		p.telling++
 	}
 	s.asked += want
-	if want > 0 && p.later != nil {
-		p.later.Stop()
-		p.later = nil
+	if want > 0 {
+		p.rung = false
+		if p.later != nil {
+			p.later.Stop()
+			p.later = nil
+		}
 	}
 	return true
 }
@@ -191,6 +194,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	s.asked -= t.Want
 	if t.Resync {
 		p.resyncs = false
+		p.bells.Signal()
 	}
 	p.lanes.Broadcast() // the other lane, and whoever waits for the line to be flushed
 	if err != nil || life != p.life {
@@ -215,14 +219,14 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	}
 	if t.Want > 0 && s.emptying == nil {
 		s.charge(p, len(r.Tasks))
-		if len(r.Tasks) < t.Want {
+		if len(r.Tasks) < t.Want && !p.rung {
 			p.dry = true
 		}
-		p.bells.Signal()
-		for _, q := range s.ports { // who was put off may ask now
-			if q != p && !q.dry {
-				q.lanes.Signal()
-			}
+	}
+	if t.Want > 0 {
+		for _, q := range s.ports { // who was put off may ask now, or listen
+			q.lanes.Signal()
+			q.bells.Signal()
 		}
 	}
 	if r.Wake >= 0 {
@@ -308,7 +312,7 @@ func (p *port) rouse() {
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.poke = true
+	p.poke, p.rung = true, true
 	s.hungry(p)
 	p.lanes.Signal()
 }

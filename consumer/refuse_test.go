@@ -15,10 +15,12 @@ import (
 func TestUnknownTypeWaitsForAWorkerThatKnowsIt(t *testing.T) {
 	onBoth(t, func(b *bed) {
 		other := queue.NewTask[int, int]("other")
-		b.work(consumer.Config{Concurrency: 1}, double.Handler(twice))
+		// No heartbeat helps out while this test runs.
+		cfg := consumer.Config{Concurrency: 1, Lease: time.Hour}
+		b.work(cfg, double.Handler(twice))
 		f := submit(b, other, 1)
 		b.until("the task to be parked", func() bool { return b.rdb.ZCard(b.ctx, root+"due").Val() == 1 })
-		b.work(consumer.Config{Concurrency: 1}, double.Handler(twice), other.Handler(func(ctx context.Context, n int) (int, error) {
+		b.work(cfg, double.Handler(twice), other.Handler(func(ctx context.Context, _ int) (int, error) {
 			return queue.FromContext(ctx).Attempt, nil
 		}))
 		if attempt := value(b, f); attempt != 1 {
@@ -140,10 +142,6 @@ func TestExpiredTaskIsNotRun(t *testing.T) {
 		_, err := f.Get(b.ctx)
 		if !errors.Is(err, queue.ErrExpired) || f.State() != queue.StateExpired {
 			t.Errorf("error %v, state %v", err, f.State())
-		}
-		in := submit(b, queue.NewTask[int, int]("double"), 1, queue.Expire(-1+time.Hour), queue.NoReply())
-		if in.ID() == f.ID() {
-			t.Error("two tasks have one id")
 		}
 	})
 }

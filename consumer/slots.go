@@ -17,33 +17,27 @@ type slots struct {
 	strict    bool // serve the first hungry port, instead of sharing
 	stopped   bool // claim nothing more
 
-	held     int   // tasks here: running or waiting in the crew
-	asked    int   // tasks asked for by turns that are under way
-	reserved int   // slots kept for what may come over the bells
-	emptying *port // a task waits, in this port's line, for the worker to be empty
-	alone    bool  // that task is running
+	held      int   // tasks here: running or waiting in the crew
+	asked     int   // tasks asked for by turns that are under way
+	listening int   // ports that wait at their bells
+	emptying  *port // a task waits, in this port's line, for the worker to be empty
+	alone     bool  // that task is running
 
 	ahead pace
 }
 
-// free is how many more tasks the worker has room for.
-func (s *slots) free() int { return s.size + s.ahead.want - s.held - s.asked - s.reserved }
+// free is how many more tasks the worker has room for. Nothing is kept for what
+// may come over the bells: a worker with few slots and many lines could serve
+// only those that it listens to, and one with a single busy line would leave
+// slots empty. What comes when there is no room goes back.
+func (s *slots) free() int { return s.size + s.ahead.want - s.held - s.asked }
 
 // spare is how many slots stand empty.
-func (s *slots) spare() int { return s.size - s.held - s.asked - s.reserved }
+func (s *slots) spare() int { return s.size - s.held - s.asked }
 
 // grant says how many tasks p may claim now. s.mu is held.
 func (s *slots) grant(p *port) int {
-	free := s.free()
-	if p.poke && s.reserved > 0 {
-		// There is something to claim although the bell did not ring: a slot kept for
-		// a bell, this line's or another's, may be used, and should that ring at this
-		// very moment, what comes waits for a slot or goes back. Otherwise a worker
-		// with fewer slots than lines would never serve those that it does not
-		// listen to.
-		free++
-	}
-	free = min(free, claimMost)
+	free := min(s.free(), claimMost)
 	if s.stopped || s.alone || free <= 0 {
 		return 0
 	}
@@ -66,7 +60,7 @@ func (s *slots) grant(p *port) int {
 }
 
 // empty reports whether nothing runs here nor may come.
-func (s *slots) empty() bool { return s.held == 0 && s.asked == 0 && s.reserved == 0 }
+func (s *slots) empty() bool { return s.held == 0 && s.asked == 0 && s.listening == 0 }
 
 // charge books what p claimed on its share.
 func (s *slots) charge(p *port, n int) { p.served += float64(n) / p.weight }

@@ -137,19 +137,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	keepers.Go(func() { w.steward(end) })
 
+	giveUpBells := sync.OnceFunc(func() {
+		w.stopClaiming()
+		endBells()
+		for _, p := range w.ports {
+			p.closeBell()
+		}
+		bells.Wait()
+		w.recall()
+	})
 	select {
 	case <-ctx.Done():
 	case <-w.quiet:
-		w.stopClaiming()
+		giveUpBells() // or it would be handed tasks as long as it listens
 		<-ctx.Done()
 	}
 	w.log.Info("worker draining", zap.Duration("grace", w.cfg.Grace))
-	w.stopClaiming()
-	endBells()
-	for _, p := range w.ports {
-		p.closeBell()
-	}
-	bells.Wait()
+	giveUpBells()
 	w.giveBackWaiting()
 	w.drain()
 	flushed := w.flush()
@@ -227,6 +231,26 @@ func (w *Worker) stopClaiming() {
 	w.slots.stopped = true
 	w.slots.mu.Unlock()
 	w.wakeAll()
+}
+
+// recall gives back what came over bells that were being closed, which nobody
+// here has heard of. A worker that runs nothing signs off at once, which does so
+// too.
+func (w *Worker) recall() {
+	w.slots.mu.Lock()
+	defer w.slots.mu.Unlock()
+	quiet := false
+	select {
+	case <-w.quiet:
+		quiet = true
+	default:
+	}
+	for _, p := range w.ports {
+		if quiet || w.slots.held > 0 {
+			p.resync = true
+			p.lanes.Broadcast()
+		}
+	}
 }
 
 func (w *Worker) wakeAll() {

@@ -62,7 +62,7 @@ func (l *ledger) follow(worker int, events io.Reader) {
 		case f[0] == eventHeld && !t.held:
 			t.held = true
 			l.held++
-		case f[0] == eventStart && len(f) == 3:
+		case f[0] == eventStart && len(f) == 3 && (f[2] == "true" || f[2] == "false"): // not cut off
 			l.flying[worker][f[1]] = struct{}{}
 			if f[2] == "true" && t.restarted.IsZero() {
 				t.restarted = time.Now()

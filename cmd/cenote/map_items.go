@@ -68,19 +68,26 @@ func (s *items) batches(n int, yield func(batch) bool) {
 	const room = queue.MaxMessage / 2
 	b := batch{}
 	size := 0
+	flush := func() bool {
+		full := b
+		b, size = batch{first: b.first + len(b.items)}, 0
+		return len(full.items) == 0 || yield(full)
+	}
 	for {
 		item, ok := s.next()
-		if len(b.items) == n || len(b.items) > 0 && (!ok || size+len(item) > room) {
-			if !yield(b) {
-				return
-			}
-			b, size = batch{first: b.first + len(b.items)}, 0
-		}
 		if !ok {
+			flush()
+			return
+		}
+		if size+len(item) > room && !flush() {
 			return
 		}
 		b.items = append(b.items, item)
 		size += len(item)
+		// A full batch leaves at once: the next item may be long in coming.
+		if len(b.items) == n && !flush() {
+			return
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ const warmSamples = 50
 type latencies struct {
 	start  []time.Duration // until the handler started
 	result []time.Duration // until the caller had the result
+	max    time.Duration   // the longest until a result, those thrown away included
 }
 
 // probe takes n samples: pause, submit one task, wait for its start and for its
@@ -30,6 +31,7 @@ func probe(ctx context.Context, n, warm int, pause func() time.Duration, started
 			return l, err
 		}
 		end := time.Now()
+		l.max = max(l.max, end.Sub(begin))
 		select {
 		case at := <-started:
 			if i >= warm {

@@ -59,6 +59,7 @@ func (p plan) take(ctx context.Context, srv *server, r *results, c benchCase, m 
 		if n == 0 {
 			continue
 		}
+		begin := time.Now()
 		got, err := p.measure(ctx, srv, sys, c, n, m)
 		said := brief(got)
 		switch {
@@ -72,7 +73,8 @@ func (p plan) take(ctx context.Context, srv *server, r *results, c benchCase, m 
 		default:
 			r.add(c.name, sys.Name(), got)
 		}
-		fmt.Fprintf(p.log, "[%4.0fs] %d/%d %-13s %-8s %s\n", time.Since(p.begin).Seconds(), m.round+1, p.rounds, c.name, sys.Name(), said)
+		fmt.Fprintf(p.log, "[%4.0fs] %d/%d %-13s %-8s took %4.1fs: %s\n",
+			time.Since(p.begin).Seconds(), m.round+1, p.rounds, c.name, sys.Name(), time.Since(begin).Seconds(), said)
 	}
 	return nil
 }

@@ -93,9 +93,12 @@ func (s *bullmqSession) Latency(ctx context.Context, n int) (latencies, error) {
 	if err != nil {
 		return latencies{}, err
 	}
-	var reply struct{ Start, Result []float64 } // milliseconds
+	var reply struct { // milliseconds
+		Start, Result []float64
+		Max           float64
+	}
 	err = s.node.call(ctx, "latency", args{"n": n, "warm": warmSamples, "pause": idlePause.Milliseconds()}, &reply)
-	l := latencies{start: millis(reply.Start), result: millis(reply.Result)}
+	l := latencies{start: millis(reply.Start), result: millis(reply.Result), max: time.Duration(reply.Max * 1e6)}
 	return l, errors.Join(err, w.Stop(ctx))
 }
 

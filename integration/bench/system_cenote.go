@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -162,8 +163,15 @@ func (w *cenoteWorker) Handled(ctx context.Context, n int) (time.Time, error) {
 	return first, err
 }
 
-// Stop ends the worker and waits until it has drained.
+// Stop ends the worker and waits until it has drained, and says so when a worker
+// with nothing left to do is slow to end.
 func (w *cenoteWorker) Stop(ctx context.Context) error {
+	begin := time.Now()
+	defer func() {
+		if took := time.Since(begin); took > time.Second {
+			fmt.Fprintf(os.Stderr, "       cenote's worker took %v to stop\n", took.Round(time.Millisecond))
+		}
+	}()
 	w.cancel()
 	select {
 	case <-w.life.Done():

@@ -81,7 +81,6 @@ type bench struct {
 type setup struct {
 	redisArgs []string
 	worker    workerConfig                  // Addr, Dir and Proc aside
-	options   func(o *redis.Options)        // changes the producer's client
 	reached   func(addr string) (at string) // says where the producer and the workers find the Redis at addr
 }
 
@@ -102,9 +101,6 @@ func newBench(t testing.TB, s setup) *bench {
 
 	o := b.redis.Options()
 	o.Addr = addr
-	if s.options != nil {
-		s.options(o)
-	}
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
 	c, err := producer.New(rdb)

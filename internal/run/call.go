@@ -12,7 +12,7 @@ import (
 // its goroutine with runtime.Goexit is [queue.ErrExited].
 func Call(ctx context.Context, h queue.Handler, m *queue.Message, end func(value []byte, err error)) {
 	var value []byte
-	err := error(queue.ErrExited)
+	err := queue.ErrExited
 	defer func() {
 		if p := recover(); p != nil {
 			value, err = nil, &queue.PanicError{Value: p, Stack: debug.Stack()}

@@ -125,7 +125,6 @@ func TestWaitWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := run.NewCrew(2)
 		c.Wait() // for nothing
-		ran := 0
 		for range 2 {
 			c.Add(job(func() {
 				time.Sleep(time.Minute)
@@ -134,8 +133,7 @@ func TestWaitWaits(t *testing.T) {
 		}
 		from := time.Now()
 		c.Wait()
-		ran++
-		if took := time.Since(from); took < 2*time.Minute || ran != 1 {
+		if took := time.Since(from); took < 2*time.Minute {
 			t.Errorf("it waited %v, the jobs and those they added take 2m", took)
 		}
 		if c.Add() {

@@ -83,18 +83,14 @@ func TestTheBellSaysWhetherMoreWaits(t *testing.T) {
 	})
 }
 
-func TestNeverMoreOnTheBellThanIdleConsumers(t *testing.T) {
+func TestNeverMoreOnTheBellThanConsumers(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		b.submit(msg())
+		b.submit(msg(), msg())
 		wants(t, "nobody is there", b.onBell(root), 0)
-		busy := b.worker("busy", long)
-		wants(t, "claimed", len(busy.claim(1)), 1)
-		b.submit(msg())
-		wants(t, "nobody is idle", b.onBell(root), 0)
-		wants(t, "claimed", len(busy.claim(1)), 1)
-		for _, name := range []string{"a", "b"} {
-			b.worker(name, long).claim(1)
-		}
+		a := b.worker("a", long)
+		b.worker("c", long)
+		wants(t, "claimed", len(a.claim(3)), 3)
 		for range 3 {
 			b.submit(msg())
 			b.submit(msg(), msg())
@@ -102,8 +98,22 @@ func TestNeverMoreOnTheBellThanIdleConsumers(t *testing.T) {
 			high.Priority = queue.High
 			b.submit(high)
 		}
-		wants(t, "two are idle", b.onBell(root), 2)
+		wants(t, "two are there", b.onBell(root), 2)
 		wants(t, "waiting", b.counts().Ready, 12)
+	})
+}
+
+func TestWhatWaitsIsNotOvertakenOverTheBell(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		first := b.submit(msg(), msg())
+		w := b.worker("w", long)
+		lone, several := b.submit(msg()), b.submit(msg(), msg())
+		wants(t, "on the bell while others wait", b.onBell(root), 0)
+		wantIDs(t, "claimed", w.claim(10), append(append(first, lone...), several...)...)
+		handed := b.submit(msg())
+		wants(t, "on the bell when nothing waits", b.onBell(root), 1)
+		rest := b.submit(msg(), msg())
+		wantIDs(t, "claimed", w.claim(10), append(handed, rest...)...)
 	})
 }
 
@@ -116,23 +126,6 @@ func TestATurnTakesWhatIsOnTheBell(t *testing.T) {
 		wantIDs(t, "claimed", w.claim(1), id)
 		wants(t, "on the bell", b.onBell(root), 0)
 		wants(t, "run by", b.look(line, id).Consumer, "w")
-	})
-}
-
-func TestAConsumerThatIsFullOrQuietIsNotHandedTasks(t *testing.T) {
-	everywhere(t, func(t *testing.T, b *bed) {
-		w := b.worker("w", long)
-		w.claim(1)
-		w.turn.Full = true
-		w.take(0)
-		b.submit(msg())
-		wants(t, "on the bell of a full consumer", b.onBell(root), 0)
-		w.turn.Full = false
-		wants(t, "claimed", len(w.claim(1)), 1)
-		w.turn.Quiet = true
-		w.claim(1)
-		b.submit(msg())
-		wants(t, "on the bell of a quiet consumer", b.onBell(root), 0)
 	})
 }
 

@@ -27,11 +27,10 @@ const queuesKey = prefix + "queues"
 //	due             ZSET  ids by ms: scheduled and retrying
 //	dead            ZSET  ids by ms: given up
 //	alone           LIST  ids that wait to be run without neighbours
-//	bell            LIST  what idle consumers block on: tasks handed over, or mere tokens
+//	bell            LIST  what consumers with room listen to: tasks handed over, or mere tokens
 //	taken:<c>       LIST  what consumer c took off the bell, until its next turn
 //	run:<c>         HASH  id -> turn: what consumer c has in flight; "#" since when it is signed on, "#<lane>" its last turn, "#p" that it parked a task
 //	alive           ZSET  consumers by the end of their lease
-//	idle            SET   consumers that block on the bell
 //	clock           STR   when something is due, and who gets up for it
 //	turn            STR   the consumer that empties itself for `alone`
 //	watch           HASH  id -> addresses that wait for it besides its submitter

@@ -27,7 +27,7 @@ func TestABatchIsStoredOnce(t *testing.T) {
 				for _, id := range got {
 					w.take(0, done(id))
 				}
-				for _, number := range []uint64{7, 6, 1} { // the same again, and by a connection given up long ago
+				for _, number := range []uint64{7, 6, 7, 1, 7} { // the same again, and by connections given up long ago
 					batch.Number = number
 					if _, err := b.s.Submit(b.ctx(), batch); err != nil {
 						t.Fatal(err)

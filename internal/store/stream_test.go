@@ -52,6 +52,12 @@ func TestEveryGroupGetsEveryTask(t *testing.T) {
 		wants(t, "state in one group", b.look(billing, ids[1]).State, queue.StateRunning)
 		wants(t, "state when finished", b.look(billing, ids[0]).State, queue.StateUnknown)
 		wants(t, "nothing comes twice", len(second.claim(5)), 0)
+		// What is in flight is in the group's own hash; a second list of it in the
+		// stream would only grow.
+		p, err := b.rdb.XPending(b.ctx(), "cenote:{s}:stream", "billing").Result()
+		if err != nil || p.Count != 0 {
+			t.Errorf("pending in the stream: %+v, %v", p, err)
+		}
 	})
 }
 

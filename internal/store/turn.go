@@ -22,8 +22,8 @@ type Turn struct {
 	Ends     []End
 	Want     int  // how many tasks to claim
 	Empty    bool // nothing is in flight here and nothing listens to the bell
-	Full     bool // no slot is free
-	Quiet    bool // do not count on this consumer as idle
+	Listens  bool // it waits at the bell
+	Quiet    bool // it takes no more tasks
 	Resync   bool // something that came over the bell may have been lost: say all that did
 	Lease    time.Duration
 }
@@ -110,7 +110,7 @@ func (t *Turn) args() []any {
 	for _, f := range [...]struct {
 		set  bool
 		flag byte
-	}{{t.Empty, 'e'}, {t.Full, 'f'}, {t.Quiet, 'q'}, {t.Resync, 's'}} {
+	}{{t.Empty, 'e'}, {t.Listens, 'l'}, {t.Quiet, 'q'}, {t.Resync, 's'}} {
 		if f.set {
 			flags = append(flags, f.flag)
 		}

@@ -52,6 +52,6 @@ func main() {
 		log.Fatal(err)
 	}
 	if err := w.Run(ctx); err != nil {
-		log.Fatal(err) //nolint:gocritic // stop has nothing left to do
+		log.Fatal(err)
 	}
 }

@@ -100,19 +100,21 @@ const commands = {
     await listen();
     const start = [];
     const result = [];
+    let max = 0;
     for (let i = 0; i < warm + n; i++) {
       await sleep(pause);
       const begin = now();
       const job = await queue.add('probe', data);
       await job.waitUntilFinished(events);
       const end = now();
+      max = Math.max(max, end - begin);
       if (i >= warm) {
         start.push(started.get(job.id) - begin);
         result.push(end - begin);
       }
       started.delete(job.id);
     }
-    return { start, result };
+    return { start, result, max };
   },
 
   async stop() {

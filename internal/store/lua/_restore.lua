@@ -24,7 +24,6 @@ local function restore(line, consumer, crashed)
   end
   redis.call('DEL', run)
   redis.call('ZREM', line .. 'alive', consumer)
-  redis.call('SREM', line .. 'idle', consumer)
   -- A blocked BLMOVE of this consumer may still be waiting in the server: a value
   -- of another type makes it fail instead of moving a task to nobody.
   redis.call('SET', line .. 'taken:' .. consumer, 'gone', 'PX', 120000)

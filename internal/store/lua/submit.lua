@@ -23,8 +23,9 @@ if #ARGV == 4 then
     return {}
   end
   redis.call('HSET', root .. 'tasks', id, msg)
-  local idle = redis.call('SCARD', root .. 'idle')
-  if idle > 0 and idle > redis.call('LLEN', root .. 'bell') then
+  local most = redis.call('ZCARD', root .. 'alive')
+  if most > 0 and redis.call('LLEN', root .. 'bell') < most
+    and redis.call('EXISTS', root .. 'ready:0', root .. 'ready:1', root .. 'ready:2') == 0 then
     redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
   else
     redis.call('RPUSH', root .. 'ready:1', id)
@@ -119,7 +120,7 @@ if stream then
     for _, line in ipairs(lines) do ring(line, #ids) end
   end
 else
-  if #ids > 0 then hand(root, root .. 'ready:1', ids, msgs) end
+  if #ids > 0 then hand(root, ids, msgs) end
   if listed > 0 then ring(root, listed) end
 end
 if soonest then

@@ -3,7 +3,7 @@
 --      2 the partition's root
 -- ARGV 1 consumer  2 lane  3 the number of this turn among the lane's
 --      4 how many tasks to claim  5 flags: 'e' nothing is in flight here,
---        'f' all slots are full, 'q' do not register as idle,
+--        'l' listens to the bell, 'q' takes no more tasks,
 --        's' claim, besides, all that came over the bell and is in flight
 --      6 lease ms  7 group, '' for a list
 --      8 n, done without an outcome for anybody: n * id
@@ -102,7 +102,7 @@ if n > 0 then
 end
 
 local replies, gone = {}, {}
-local freed, parked = 0, false
+local freed, parked, added = 0, false, false
 local m = tonumber(ARGV[at])
 if m > 0 then
   local held = {}
@@ -150,13 +150,13 @@ if m > 0 then
         redis.call('HSET', line .. 'faults', id, blob)
       end
     elseif op == 'T' then
-      some = true
+      some, added = true, true
       redis.call('HDEL', run, id)
       redis.call('HSET', notes, id, y)
       redis.call('HSET', line .. 'faults', id, blob)
       redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif op == 'P' then
-      some, parked = true, true
+      some, parked, added = true, true, true
       redis.call('HDEL', run, id)
       redis.call('HSET', run, '#p', '1')
       redis.call('ZADD', line .. 'due', clock() + x, id)
@@ -311,45 +311,41 @@ if not again then
   for i = 1, #mark, 1000 do redis.call('HSET', run, unpack(mark, i, math.min(i + 999, #mark))) end
 end
 
--- 4. Idle or not; when to get up.
+-- 4. When to get up. One consumer that has room keeps the time for all, so that
+-- the herd sleeps on; one that has none, or no handler, leaves it to another.
 local wake = ''
-if want > 0 and given == '' then
-  if k < want then
-    if not string.find(flags, 'q', 1, true) then
-      redis.call('SADD', line .. 'idle', me)
-      local head = some and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
-      if group ~= '' then
-        local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
-        if other and (not head or tonumber(other) < tonumber(head)) then head = other end
-      end
-      if head then
-        -- One idle consumer keeps the time for all: the herd sleeps on.
-        local keeper = redis.call('GET', line .. 'clock')
-        local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
-        if not keeper or mine or tonumber(string.match(keeper, '^%d+')) > tonumber(head) then
-          if (parked or redis.call('HDEL', run, '#p') == 1) and redis.call('SCARD', line .. 'idle') > 1 then
-            -- Who does not know a task must not be the one who gets up for it each
-            -- time: another idle consumer may know it. The bell may wake this very
-            -- one, which then is the last in the row to hear it, so it rings again.
-            if mine then redis.call('DEL', line .. 'clock') end
-            ring(line, 1)
-          else
-            local left = math.max(tonumber(head) - clock(), 0)
-            redis.call('SET', line .. 'clock', string.format('%.0f %s', tonumber(head), me), 'PX', math.min(left, 10000) + 5000)
-            wake = tostring(left)
-          end
-        end
-      end
-    end
-  else
-    redis.call('SREM', line .. 'idle', me)
-    if risen > k then ring(line, risen - k) end
-    if straight then ring(line, 1) end -- more may be due than was claimed
-  end
-elseif string.find(flags, '[fq]') or given ~= '' then
-  redis.call('SREM', line .. 'idle', me)
+local head = some and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
+if group ~= '' then
+  local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
+  if other and (not head or tonumber(other) < tonumber(head)) then head = other end
 end
-if want == 0 and risen > 0 then ring(line, risen) end
+if head then
+  head = tonumber(head)
+  local keeper = redis.call('GET', line .. 'clock')
+  local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
+  local untold = not keeper or tonumber(string.match(keeper, '^%d+')) > head
+  local room = (want > 0 and k < want and given == '') or string.find(flags, 'l', 1, true)
+  if string.find(flags, 'q', 1, true) then room = false end
+  if room and (mine or untold)
+    and (parked or redis.call('HDEL', run, '#p') == 1) and redis.call('ZCARD', line .. 'alive') > 1 then
+    -- The bell may wake this very one, which then is the last in the row to hear it
+    -- and rings again.
+    room, added = false, true
+  end
+  if room then
+    if mine or untold then
+      local left = math.max(head - clock(), 0)
+      redis.call('SET', line .. 'clock', string.format('%.0f %s', head, me), 'PX', math.min(left, 10000) + 5000)
+      wake = tostring(left)
+    end
+  elseif mine or (added and untold) then
+    if mine then redis.call('DEL', line .. 'clock') end
+    ring(line, 1)
+  end
+end
+local more = risen - k
+if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- more may be due
+if more > 0 then ring(line, more) end
 
 k = #ids
 local out = {'ok', string.format('%.0f', noted and clock() or now), wake, given, k, #stale, #watched}
