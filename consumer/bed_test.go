@@ -32,15 +32,15 @@ type bed struct {
 }
 
 // onBoth runs a test on miniredis and on a real server.
-func onBoth(t *testing.T, test func(b *bed)) {
+func onBoth(t *testing.T, test func(t *testing.T, b *bed)) {
 	t.Parallel()
 	t.Run("mini", func(t *testing.T) {
 		t.Parallel()
-		test(newBed(t, nil, redistest.Mini(t).Client()))
+		test(t, newBed(t, nil, redistest.Mini(t).Client()))
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		test(onRedis(t))
+		test(t, onRedis(t))
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 const noHeartbeat = time.Hour
 
 func TestFewSlotsServeManyLines(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		b.work(consumer.Config{Concurrency: 1, Lease: noHeartbeat, Queues: []consumer.Queue{{Name: "a"}, {Name: "b"}, {Name: "c"}}}, double.Handler(twice))
 		for range 3 {
 			// One queue has much while the others have nothing.
@@ -32,7 +32,7 @@ func TestFewSlotsServeManyLines(t *testing.T) {
 }
 
 func TestFewSlotsServeManyPartitions(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		if _, err := b.x.Declare(b.ctx, "default", queue.Layout{Partitions: 5}); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestFewSlotsServeManyPartitions(t *testing.T) {
 func TestRetriesNeedNoHeartbeat(t *testing.T) {
 	for _, slots := range []int{1, 3} {
 		t.Run(fmt.Sprint(slots, " slots"), func(t *testing.T) {
-			onBoth(t, func(b *bed) {
+			onBoth(t, func(t *testing.T, b *bed) {
 				task := queue.NewTask[int, int]("fails", queue.Retries(9), queue.Spaced(queue.Backoff{Base: 4 * time.Millisecond, Max: 4 * time.Millisecond}))
 				b.work(consumer.Config{Concurrency: slots, Lease: noHeartbeat}, task.Handler(func(ctx context.Context, n int) (int, error) {
 					if queue.FromContext(ctx).Attempt < 4 {
@@ -66,7 +66,7 @@ func TestRetriesNeedNoHeartbeat(t *testing.T) {
 }
 
 func TestRetryWhileTheOtherSlotsAreTaken(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		g := newGate()
 		task := queue.NewTask[int, int]("fails", queue.Retries(9), queue.Spaced(queue.Backoff{Base: 4 * time.Millisecond, Max: 4 * time.Millisecond}))
 		routes := []queue.Route{gated.Handler(g.handle), task.Handler(func(ctx context.Context, n int) (int, error) {

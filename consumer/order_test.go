@@ -40,7 +40,7 @@ func (b *bed) backlog(q string, n int) []*queue.Future[int] {
 }
 
 func TestQueuesShareByWeight(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var o order
 		fs := append(b.backlog("heavy", 200), b.backlog("light", 200)...)
 		b.work(consumer.Config{Concurrency: 1, LookAhead: -1, Queues: []consumer.Queue{{Name: "light"}, {Name: "heavy", Weight: 3}}}, named.Handler(o.handle))
@@ -60,7 +60,7 @@ func TestQueuesShareByWeight(t *testing.T) {
 }
 
 func TestStrictQueuesComeOneAfterTheOther(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var o order
 		fs := slices.Concat(b.backlog("third", 20), b.backlog("first", 20), b.backlog("second", 20))
 		b.work(consumer.Config{Concurrency: 1, LookAhead: -1, Strict: true, Queues: []consumer.Queue{{Name: "first"}, {Name: "second"}, {Name: "third"}}}, named.Handler(o.handle))
@@ -75,7 +75,7 @@ func TestStrictQueuesComeOneAfterTheOther(t *testing.T) {
 }
 
 func TestStrictQueueIsServedBeforeTheBacklogOfALaterOne(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var o order
 		g := newGate()
 		once := true // one at a time runs
@@ -103,7 +103,7 @@ func TestStrictQueueIsServedBeforeTheBacklogOfALaterOne(t *testing.T) {
 }
 
 func TestPrioritiesOrderWhatWaits(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var o order
 		var fs []*queue.Future[int]
 		for _, p := range []queue.Priority{queue.Low, queue.Normal, queue.High, queue.Low, queue.High, queue.Normal} {
@@ -120,14 +120,14 @@ func TestPrioritiesOrderWhatWaits(t *testing.T) {
 }
 
 func TestTasksRunInTheOrderOfTheirSubmission(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var mu sync.Mutex
 		var runs, want []int
 		for i := range 300 {
 			want = append(want, i)
 		}
 		fs := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, b.x, want))
-		b.work(consumer.Config{Concurrency: 1}, double.Handler(func(_ context.Context, n int) (int, error) {
+		b.work(consumer.Config{Concurrency: 1, LookAhead: -1}, double.Handler(func(_ context.Context, n int) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			runs = append(runs, n)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestUnknownTypeWaitsForAWorkerThatKnowsIt(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		other := queue.NewTask[int, int]("other")
 		// No heartbeat helps out while this test runs.
 		cfg := consumer.Config{Concurrency: 1, Lease: time.Hour}
@@ -41,7 +41,7 @@ func (b *bed) inject(id queue.TaskID, wire string) {
 }
 
 func TestWhatCannotBeReadIsDeadWithAReason(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		m := queue.Message{Type: "double", Payload: []byte{1}, ReplyTo: "nobody"}
 		wire := string(m.AppendWire(nil))
 		bad := map[queue.TaskID]struct{ wire, kind string }{
@@ -73,7 +73,7 @@ func TestWhatCannotBeReadIsDeadWithAReason(t *testing.T) {
 }
 
 func TestValuesAndArgumentsThatDoNotFit(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		tests := []struct {
 			name  string
 			call  func() error
@@ -131,7 +131,7 @@ func TestValuesAndArgumentsThatDoNotFit(t *testing.T) {
 }
 
 func TestExpiredTaskIsNotRun(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		f := submit(b, double, 1, queue.Expire(20*time.Millisecond))
 		late := b.now().Add(30 * time.Millisecond)
 		b.until("the task's time to be over", func() bool { return b.now().After(late) })
@@ -163,7 +163,7 @@ func (b *bed) crashed(id queue.TaskID, crashes int) {
 }
 
 func TestTaskThatKillsWorkersIsGivenUp(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		f := submit(b, double, 1, queue.Retries(10))
 		b.crashed(f.ID(), 3)
 		b.work(consumer.Config{Concurrency: 2}, double.Handler(func(_ context.Context, n int) (int, error) {
@@ -182,7 +182,7 @@ func TestTaskThatKillsWorkersIsGivenUp(t *testing.T) {
 }
 
 func TestSuspectTaskRunsWithoutNeighbours(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		suspect := queue.NewTask[int, int]("suspect")
 		var crowd crowd
 		entered, let := make(chan struct{}), make(chan struct{})

@@ -16,7 +16,7 @@ import (
 )
 
 func TestAtMostConcurrencyTasksRunAtOnce(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		const size = 4
 		var running, most atomic.Int64
 		full := make(chan struct{})
@@ -50,7 +50,7 @@ func TestAtMostConcurrencyTasksRunAtOnce(t *testing.T) {
 }
 
 func TestRetriesAreSpacedAndThenTheTaskIsDead(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		type run struct {
 			attempt int
 			token   uint64
@@ -103,7 +103,7 @@ func TestRetriesAreSpacedAndThenTheTaskIsDead(t *testing.T) {
 }
 
 func TestRetryAfterAndNoRetry(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		// By its own backoff the task would wait for an hour.
 		task := queue.NewTask[string, int]("fails", queue.Retries(5), queue.Spaced(queue.Backoff{Base: time.Hour, Max: time.Hour}))
 		b.work(consumer.Config{Concurrency: 2}, task.Handler(func(ctx context.Context, how string) (int, error) {
@@ -128,7 +128,7 @@ func TestRetryAfterAndNoRetry(t *testing.T) {
 }
 
 func TestTimeoutEndsTheAttempt(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		cause := make(chan error, 1)
 		task := queue.NewTask[int, int]("slow", queue.Timeout(30*time.Millisecond))
 		b.work(consumer.Config{Concurrency: 1}, task.Handler(func(ctx context.Context, _ int) (int, error) {
@@ -158,7 +158,7 @@ func TestTimeoutEndsTheAttempt(t *testing.T) {
 func explode() { panic("kaboom") }
 
 func TestPanicAndGoexitAreErrorsAndCostNoSlot(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		task := queue.NewTask[string, string]("ends")
 		b.work(consumer.Config{Concurrency: 1}, task.Handler(func(_ context.Context, how string) (string, error) {
 			switch how {
@@ -189,7 +189,7 @@ func TestPanicAndGoexitAreErrorsAndCostNoSlot(t *testing.T) {
 }
 
 func TestMiddlewareWrapsInOrder(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var mu sync.Mutex
 		var steps []string
 		step := func(s string) {

@@ -19,7 +19,7 @@ func (b *bed) blameless() {
 }
 
 func TestStopLetsRunningTasksFinishAndGivesTheRestBack(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		g := newGate()
 		ctx, stop := context.WithCancel(b.ctx)
 		defer stop()
@@ -64,7 +64,7 @@ func TestAfterTheGraceTasksAreCancelledAndHandedBack(t *testing.T) {
 		"abort":      func(h *hand) { h.Abort() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, func(b *bed) {
+			onBoth(t, func(t *testing.T, b *bed) {
 				cfg := consumer.Config{Concurrency: 1, Grace: time.Millisecond}
 				if name == "abort" {
 					cfg.Grace = time.Hour
@@ -100,7 +100,7 @@ func TestAfterTheGraceTasksAreCancelledAndHandedBack(t *testing.T) {
 }
 
 func TestHandlerThatIgnoresItsContextDoesNotHoldRunUp(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		g := newGate()
 		t.Cleanup(func() { // it goes on when the test is over, and nothing comes of it
 			close(g.open)
@@ -150,7 +150,7 @@ func TestQuietTakesNothingMore(t *testing.T) {
 }
 
 func TestRunMayBeCalledOnce(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		w := b.work(consumer.Config{Concurrency: 1}, double.Handler(twice))
 		value(b, submit(b, double, 1))
 		if err := w.Run(b.ctx); !errors.Is(err, queue.ErrClosed) {

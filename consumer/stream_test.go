@@ -57,7 +57,7 @@ func numbers(n int) []int {
 }
 
 func TestEveryGroupOfAStreamGetsEveryTaskOnce(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		var mail, audit, late tally
 		group := func(name string, y *tally) *hand {
 			return b.work(consumer.Config{Concurrency: 2, Queues: []consumer.Queue{{Name: "events", Group: name}}}, double.Handler(y.handle))
@@ -85,7 +85,7 @@ func TestEveryGroupOfAStreamGetsEveryTaskOnce(t *testing.T) {
 }
 
 func TestGroupsFailOnTheirOwn(t *testing.T) {
-	onBoth(t, func(b *bed) {
+	onBoth(t, func(t *testing.T, b *bed) {
 		task := queue.NewTask[int, int]("fails", queue.OnStream("events"), queue.Retries(3), queue.Spaced(queue.Backoff{Base: time.Millisecond}))
 		var good tally
 		b.work(consumer.Config{Concurrency: 1, Queues: []consumer.Queue{{Name: "events", Group: "good"}}}, task.Handler(good.handle))

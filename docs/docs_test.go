@@ -158,3 +158,34 @@ func TestOperationsNamesEveryError(t *testing.T) {
 		}
 	}
 }
+
+// The page of keys has what internal/store/keys.go has, and nothing else.
+func TestInternalsKnowsTheKeys(t *testing.T) {
+	inCode := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z:<>, ]+?)\s+(?:HASH|LIST|ZSET|SET|STR|STREAM)`).FindAllStringSubmatch(read(t, "../internal/store/keys.go"), -1) {
+		for _, key := range strings.Split(m[1], ", ") {
+			inCode[key] = true
+		}
+	}
+	if len(inCode) < 10 {
+		t.Fatalf("internal/store/keys.go describes %d keys; was its comment changed?", len(inCode))
+	}
+	inPage := map[string]bool{}
+	_, page, _ := strings.Cut(read(t, "internals.md"), "## Keys")
+	page, _, _ = strings.Cut(page, "## States")
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\| [A-Z]").FindAllStringSubmatch(page, -1) {
+		for _, key := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			inPage[regexp.MustCompile(`ready:\d`).ReplaceAllString(key[1], "ready:<p>")] = true
+		}
+	}
+	for key := range inCode {
+		if !inPage[key] {
+			t.Errorf("docs/internals.md lacks the key %q", key)
+		}
+	}
+	for key := range inPage {
+		if !inCode[key] {
+			t.Errorf("docs/internals.md has the key %q, which internal/store/keys.go does not describe", key)
+		}
+	}
+}

@@ -112,7 +112,7 @@ func newForeign(t *testing.T) *foreign {
 // submit is the page's script.
 func (f *foreign) submit(root string, id queue.TaskID, msg []byte) int64 {
 	f.t.Helper()
-	return f.do("EVAL", block(f.t, "wire.md", "lua"), 4, root+"tasks", root+"ready:1", root+"idle", root+"bell", id[:], msg).(int64)
+	return f.do("EVAL", block(f.t, "wire.md", "lua"), 4, root+"tasks", root+"ready:1", root+"alive", root+"bell", id[:], msg).(int64)
 }
 
 func TestScriptOfThePage(t *testing.T) {
@@ -203,7 +203,7 @@ func TestStreamOfThePage(t *testing.T) {
 	id := queue.NewTaskID(0)
 	f.do("XADD", root+"stream", "*", "t", string(id[:])+string(message("order", "me", 0, "billing")))
 	for _, g := range f.rdb.SMembers(f.ctx, root+"groups").Val() {
-		if f.do("SCARD", root+"@"+g+"/idle").(int64) > f.do("LLEN", root+"@"+g+"/bell").(int64) {
+		if f.do("ZCARD", root+"@"+g+"/alive").(int64) > f.do("LLEN", root+"@"+g+"/bell").(int64) {
 			f.do("RPUSH", root+"@"+g+"/bell", "")
 		}
 	}
@@ -222,12 +222,11 @@ func TestPartitionsOfThePage(t *testing.T) {
 	heard := f.worker(consumer.Queue{Name: "q"})
 	roots := []string{"cenote:{q}:", "cenote:{q/1}:", "cenote:{q/2}:"}
 	f.wait(func() bool { // the worker has a single slot and looks after all three
-		idle, alive := int64(0), int64(0)
+		alive := int64(0)
 		for _, root := range roots {
-			idle += f.do("SCARD", root+"idle").(int64)
 			alive += f.do("ZCARD", root+"alive").(int64)
 		}
-		return idle > 0 && alive == 3
+		return alive == 3
 	})
 	for k, root := range roots {
 		f.submit(root, queue.NewTaskID(uint16(k)), message(fmt.Sprint(k), "", 0, ""))

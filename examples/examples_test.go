@@ -161,3 +161,36 @@ $`)
 		t.Errorf("the worker did not end well after SIGTERM: %v", err)
 	}
 }
+
+// The Redis user that docs/operations.md recommends may do all that Cenote does.
+func TestRecommendedUserSuffices(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^ACL SETUSER cenote .*$`).FindString(string(page))
+	if line == "" {
+		t.Fatal("docs/operations.md recommends no user")
+	}
+	var acl []any
+	for _, word := range strings.Fields(line) {
+		acl = append(acl, word)
+	}
+	srv := redistest.Start(t)
+	if err := srv.Client().Do(t.Context(), acl...).Err(); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	url := "redis://cenote:secret@" + srv.Addr()
+	for _, name := range []string{"hello", "fan-out", "typed-errors"} {
+		run(t, url, build(t, name))
+	}
+	entries, err := srv.Client().Do(t.Context(), "ACL", "LOG").Slice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if text := fmt.Sprint(e); !strings.Contains(text, "config|get") { // which Cenote does without
+			t.Errorf("the user was denied something: %s", text)
+		}
+	}
+}

@@ -226,6 +226,7 @@ func (d *demo) play(ctx context.Context) error {
 	<-killed
 	d.elapsed = time.Since(d.began)
 	_ = d.bar.Finish()
+	d.bar = nil
 	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
 		return cause
 	} else if cause != nil {
@@ -306,4 +307,7 @@ func (d *demo) say(format string, args ...any) {
 		_ = d.bar.Clear()
 	}
 	fmt.Fprintf(d.out, format+"\n", args...)
+	if d.bar != nil {
+		_ = d.bar.RenderBlank() // the next result may be long in coming
+	}
 }

@@ -114,8 +114,8 @@ func TestWorkerTold(t *testing.T) {
 		grace   string
 		ends    bool // the running command comes to its end
 	}{
-		{"once lets the running task end", 1, "20s", true},
-		{"twice hands the running task back", 2, "20s", false},
+		{"once lets the running task end", 1, "10m", true},
+		{"twice hands the running task back", 2, "10m", false},
 		{"once hands it back after the grace", 1, "100ms", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,12 +16,12 @@ ROOT = "cenote:{%s}:" % QUEUE  # partition 0; every key of it begins so
 VERSION = b"\x01"
 STATES = {5: "succeeded", 6: "dead", 7: "cancelled", 8: "expired"}
 
-# Stores the task, makes it wait, and wakes one worker if one is idle. A task
+# Stores the task, makes it wait, and rings for one worker if there is any. A task
 # that is sent again with its id, because the reply was lost, is stored once.
 SUBMIT = """
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
 redis.call('RPUSH', KEYS[2], ARGV[1])
-if redis.call('SCARD', KEYS[3]) > redis.call('LLEN', KEYS[4]) then
+if redis.call('ZCARD', KEYS[3]) > redis.call('LLEN', KEYS[4]) then
   redis.call('RPUSH', KEYS[4], '')
 end
 return 1
@@ -38,7 +38,7 @@ def submit(r, type_, argument, reply_to, retries=0):
     """Submits one task and returns its id."""
     id_ = new_id()
     message = VERSION + msgpack.packb([type_, msgpack.packb(argument), reply_to, retries])
-    keys = [ROOT + k for k in ("tasks", "ready:1", "idle", "bell")]
+    keys = [ROOT + k for k in ("tasks", "ready:1", "alive", "bell")]
     r.eval(SUBMIT, len(keys), *keys, id_, message)
     return id_
 

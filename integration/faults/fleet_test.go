@@ -54,7 +54,8 @@ func (f *fleet) start() *process {
 		f.t.Fatal(err)
 	}
 	p.cmd.Stderr = log
-	p.cmd.Env = append(os.Environ(), roleEnv+"=worker", configEnv+"="+string(text))
+	p.cmd.Env = append(os.Environ(), roleEnv+"=worker", configEnv+"="+string(text),
+		"GORACE=atexit_sleep_ms=0") // else a worker built with -race takes a second to end
 	dieWithParent(p.cmd)
 	started := make(chan error, 1)
 	go func() {
@@ -199,11 +200,8 @@ func (p *process) has(f func(record) bool) (record, bool) {
 	return record{}, false
 }
 
-// busy reports whether the process has begun a run.
-func (p *process) busy() bool {
-	info, err := os.Stat(historyPath(p.cfg.Dir, p.name))
-	return err == nil && info.Size() > 0
-}
+// started reports whether the process has said that it takes tasks.
+func (p *process) started() bool { return strings.Contains(p.log(), `"worker started"`) }
 
 func (p *process) logPath() string { return filepath.Join(p.cfg.Dir, p.name+".log") }
 

@@ -141,6 +141,9 @@ func (l *link) requests() {
 			break
 		}
 		x := exchange{verb: verbOf(args), args: args}
+		if x.verb == "unknown script" {
+			l.p.t.Errorf("script %s is none of the files in internal/store/lua: were they changed after this test was built?", args[1])
+		}
 		l.p.mu.Lock()
 		hold, orphan := l.p.hold, l.p.orphan
 		l.p.mu.Unlock()
@@ -243,7 +246,10 @@ func verbOf(args [][]byte) string {
 		sum := sha1.Sum(args[1]) //nolint:gosec // see above
 		return scripts()[hex.EncodeToString(sum[:])]
 	case "evalsha":
-		return scripts()[string(args[1])]
+		if script := scripts()[string(args[1])]; script != "" {
+			return script
+		}
+		return "unknown script"
 	}
 	return name
 }

@@ -11,28 +11,14 @@ import (
 // may count as a crash, nothing may run twice, and all must end well.
 func TestRollingStop(t *testing.T) {
 	t.Parallel()
-	const stops, workers, share = 8, 3, 300
-	rnd := newRand(t)
+	const tasks, stops = 2400, 8
 	b := newBench(t, setup{worker: steady})
-	b.fleet.startMany(workers)
-	submitted := make(chan struct{})
-	go func() {
-		defer close(submitted)
-		b.load.spread(200, upTo((stops+1)*share), func() error {
-			_, err := b.load.submit(brief())
-			return err
-		})
-	}()
-	for k := range stops {
-		eventually(t, "another share of the work", func() bool { return b.load.heard.Load() >= int64(k*share) })
-		living := b.fleet.alive()
-		p := living[rnd.IntN(len(living))]
-		eventually(t, "worker "+p.name+" to be at work", p.busy)
+	b.fleet.startMany(3)
+	b.strike(tasks, stops, func(p *process) {
 		p.signal(syscall.SIGTERM)
 		b.fleet.start()
 		p.endsWell()
-	}
-	<-submitted
+	})
 	b.finish(rules{})
 }
 

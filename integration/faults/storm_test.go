@@ -2,6 +2,7 @@ package faults
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,31 +20,47 @@ func brief() job { return job{Micros: 1000 + rand.IntN(2000)} } //nolint:gosec /
 // TestKillStorm kills worker processes again and again while they work.
 func TestKillStorm(t *testing.T) {
 	const tasks, kills, workers = 20_000, 50, 4
-	rnd := newRand(t)
 	b := newBench(t, setup{worker: short})
 	b.fleet.startMany(workers)
-	submitted := make(chan struct{})
-	go func() {
-		defer close(submitted)
-		b.load.spread(1500, upTo(tasks), func() error {
-			_, err := b.load.submit(brief())
-			return err
-		})
-	}()
-	// The kills are spread over the work: one whenever another share of it is done.
-	for k := range kills {
-		eventually(t, "another share of the work", func() bool { return b.load.heard.Load() >= int64(k*tasks/(kills+1)) })
-		living := b.fleet.alive()
-		victim := living[rnd.IntN(len(living))]
-		eventually(t, "worker "+victim.name+" to be at work", victim.busy)
+	b.strike(tasks, kills, func(victim *process) {
 		b.fleet.kill(victim)
 		b.fleet.start()
-	}
-	<-submitted
+	})
 	b.finish(rules{Dups: kills * b.fleet.inFlight(), Crashes: short.MaxCrashes})
 	if b.fleet.kills != kills {
 		t.Errorf("%d kills, want %d", b.fleet.kills, kills)
 	}
+}
+
+// strike submits tasks and strikes at workers chosen at random, so many times: for
+// each strike a share of the tasks is submitted, and the strike comes when some of
+// them are done and others are not.
+func (b *bench) strike(tasks, strikes int, at func(victim *process)) {
+	b.t.Helper()
+	rnd := newRand(b.t)
+	share := int64(tasks / strikes)
+	var released atomic.Int64
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		b.load.spread(1500, func(i int) bool {
+			return i < tasks && within(func() bool { return int64(i) < released.Load() })
+		}, func() error {
+			_, err := b.load.submit(brief())
+			return err
+		})
+	}()
+	for k := range int64(strikes) {
+		living := b.fleet.alive()
+		victim := living[rnd.IntN(len(living))]
+		eventually(b.t, "worker "+victim.name+" to be ready", victim.started)
+		released.Add(share)
+		some := k*share + rnd.Int64N(share/2)
+		eventually(b.t, "a part of the work", func() bool { return b.load.heard.Load() >= some })
+		at(victim)
+	}
+	released.Store(int64(tasks))
+	eventually(b.t, "all submissions", func() bool { return isClosed(submitted) })
 }
 
 // TestNoFault does the same work with nothing going wrong: nothing may run twice.
