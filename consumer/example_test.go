@@ -38,6 +38,7 @@ func Example() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // a program uses signal.NotifyContext
+	defer cancel()
 	ended := make(chan error)
 	go func() { ended <- w.Run(ctx) }()
 

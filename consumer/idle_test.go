@@ -1,11 +1,10 @@
 package consumer_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"context"
 
 	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/queue"

@@ -187,6 +187,9 @@ func (w *Worker) steward(ctx context.Context) {
 			pause(ctx, stale)
 			var begun uint64
 			if waiting, begun = w.crew.Waiting(); begun == before && waiting > 0 {
+				w.slots.mu.Lock()
+				w.slots.ahead.want = 0 // or they would come back at once
+				w.slots.mu.Unlock()
 				w.giveBackWaiting()
 			}
 			before = begun

@@ -51,8 +51,6 @@ func TestWorkerOutlivesTheLossOfItsConnections(t *testing.T) {
 	t.Parallel()
 	b := onRedis(t)
 	w := b.work(consumer.Config{Concurrency: 4, Lease: noHeartbeat}, double.Handler(twice))
-	me := must[int64](b)(b.rdb.ClientID(b.ctx).Result())
-	_ = me
 	for range 5 {
 		fs := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, b.x, numbers(200)))
 		if err := b.rdb.ClientKillByFilter(b.ctx, "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {

@@ -3,11 +3,20 @@ package redistest
 import (
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
+
+// impatient is a client that does not try a dead server again.
+func impatient(s *Server) *redis.Client {
+	o := s.Options()
+	o.MaxRetries, o.DialerRetries = -1, 1
+	return client(s.t, o)
+}
 
 func TestServerSurvivesRestartAtTheSamePlace(t *testing.T) {
 	s := Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	c := s.Client()
+	c := impatient(s)
 	if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +36,7 @@ func TestServerSurvivesRestartAtTheSamePlace(t *testing.T) {
 
 func TestServerStops(t *testing.T) {
 	s := Start(t)
-	c := s.Client()
+	c := impatient(s)
 	if err := c.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}

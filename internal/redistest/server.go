@@ -183,7 +183,9 @@ func (s *Server) Stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
-	c := redis.NewClient(s.Options())
+	o := s.Options()
+	o.MaxRetries, o.DialerRetries = -1, 1
+	c := redis.NewClient(o)
 	defer func() { _ = c.Close() }()
 	_ = c.Shutdown(ctx).Err() // the connection ends before there is an answer
 	select {

@@ -111,8 +111,8 @@ func TestBatchesOfAThousand(t *testing.T) {
 func TestDelayedTasksStartByTheServersClock(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		delayed, dated, past := msg(), msg(), msg()
-		delayed.Delay = 60 * time.Millisecond
-		dated.RunAt = b.clock().Add(120 * time.Millisecond)
+		delayed.Delay = b.span()
+		dated.RunAt = b.clock().Add(2 * b.span())
 		past.RunAt = b.clock().Add(-time.Hour)
 		before := b.clock()
 		ids := b.submit(delayed, dated, past)
@@ -138,7 +138,7 @@ func TestDelayedTasksStartByTheServersClock(t *testing.T) {
 			}
 			started = append(started, got...)
 			if len(started) < 2 {
-				b.pass(20 * time.Millisecond)
+				b.pass(b.span() / 4)
 			}
 		}
 		wantIDs(t, "in the order of their times", started, ids[0], ids[1])
@@ -166,6 +166,23 @@ func TestTheLongestDelayIsNoDelayOfNothing(t *testing.T) {
 		}
 		wants(t, "state", b.state(id), queue.StateScheduled)
 	})
+}
+
+func TestTheShortestDelayIsADelay(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		m := msg()
+		m.Delay = time.Nanosecond
+		id := b.submit(m)[0]
+		wants(t, "state", b.state(id), queue.StateScheduled)
+		b.pass(2 * time.Millisecond)
+		wantIDs(t, "claimed", b.worker("w", long).claim(1), id)
+	})
+}
+
+func TestCountsOfPartitionsAddUp(t *testing.T) {
+	a := store.Counts{Ready: 1, Scheduled: 2, Running: 3, Dead: 4, Consumers: 5}
+	c := store.Counts{Ready: 10, Scheduled: 20, Running: 30, Dead: 40, Consumers: 4}
+	wants(t, "sum", a.Add(c), store.Counts{Ready: 11, Scheduled: 22, Running: 33, Dead: 44, Consumers: 5})
 }
 
 func TestMoreDueThanOneTurnClaims(t *testing.T) {

@@ -79,7 +79,7 @@ func TestTheTimeIsKeptWhenItsKeeperHasWork(t *testing.T) {
 	for name, p := range map[string]queue.Priority{"ordinary tasks": queue.Normal, "tasks with a note": queue.Low} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, func(t *testing.T, b *bed) {
-				soon, then := later(10*time.Millisecond), later(time.Minute)
+				soon, then := later(b.span()), later(24*time.Hour)
 				soon.Priority, then.Priority = p, p
 				ids := b.submit(soon, then)
 				keeper, other := b.worker("keeper", long), b.worker("other", long)
@@ -87,7 +87,7 @@ func TestTheTimeIsKeptWhenItsKeeperHasWork(t *testing.T) {
 					t.Fatal("nobody keeps the time")
 				}
 				other.take(1)
-				b.pass(20 * time.Millisecond)
+				b.pass(b.span())
 				wantIDs(t, "claimed by the keeper", keeper.claim(1), ids[0])
 				other.hear()
 				if r := other.take(1); r.Wake <= 0 {
@@ -100,11 +100,11 @@ func TestTheTimeIsKeptWhenItsKeeperHasWork(t *testing.T) {
 
 func TestWhatIsDueIsNotLostOnAKeeperThatIsFull(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
-		ids := b.submit(later(10*time.Millisecond), later(time.Minute))
+		ids := b.submit(later(b.span()), later(24*time.Hour))
 		keeper, other := b.worker("keeper", long), b.worker("other", long)
 		keeper.take(1)
 		other.take(1)
-		b.pass(20 * time.Millisecond)
+		b.pass(b.span())
 		if r := keeper.take(0); len(r.Tasks) > 0 {
 			t.Fatalf("%+v", r)
 		}

@@ -198,14 +198,14 @@ func TestKeptOutcomesGoWhenTheirTimeIsUp(t *testing.T) {
 		w := b.worker("w", long)
 		w.claim(1)
 		e := ended(queue.VerdictDone, id, queue.StateSucceeded)
-		e.Keep = 50 * time.Millisecond
+		e.Keep = b.span()
 		w.take(0, e)
 		st, err := b.s.Open(b.ctx(), line, id, "")
 		if err != nil || !bytes.Equal(st.Outcome, e.Outcome.AppendWire(nil)) {
 			t.Errorf("%+v, %v", st, err)
 		}
 		wants(t, "state", b.state(id), queue.StateSucceeded)
-		b.pass(60 * time.Millisecond)
+		b.pass(b.span())
 		if st, err := b.s.Open(b.ctx(), line, id, ""); err != nil || st.Outcome != nil || st.Waits {
 			t.Errorf("after its time: %+v, %v", st, err)
 		}

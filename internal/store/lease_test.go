@@ -232,6 +232,7 @@ func TestTheTurnToRunAlonePassesOnWhenItsHolderIsLost(t *testing.T) {
 		b.submit(msg())
 		b.crash("one", "two")
 		holder := b.worker("holder", lapses)
+		holder.turn.Lease = long // the right to run it alone does not end by itself meanwhile
 		if r := holder.take(1); !r.Drain {
 			t.Fatalf("%+v", r)
 		}

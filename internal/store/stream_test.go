@@ -216,14 +216,14 @@ func TestDelayedTasksOfAStream(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		ws := b.join(billing, mailing)
 		m := event()
-		m.Delay = 50 * time.Millisecond
+		m.Delay = b.span()
 		id := b.publish(m)[0]
 		r := ws[0].take(1)
 		wants(t, "claimed too early", len(r.Tasks), 0)
 		if r.Wake <= 0 {
 			t.Errorf("nobody keeps the time: %v", r.Wake)
 		}
-		b.pass(60 * time.Millisecond)
+		b.pass(b.span())
 		wantIDs(t, "one group", ws[0].claim(5), id)
 		wantIDs(t, "the other group", ws[1].claim(5), id)
 	})

@@ -323,7 +323,9 @@ if head then
   head = tonumber(head)
   local keeper = redis.call('GET', line .. 'clock')
   local mine = keeper and string.sub(keeper, -#me - 1) == ' ' .. me
-  local untold = not keeper or tonumber(string.match(keeper, '^%d+')) > head
+  local at = keeper and tonumber(string.match(keeper, '^%d+'))
+  -- A time that has passed is of what is gone from here: it was got up for.
+  local untold = not keeper or at > head or at <= clock()
   local room = (want > 0 and k < want and given == '') or string.find(flags, 'l', 1, true)
   if string.find(flags, 'q', 1, true) then room = false end
   if room and (mine or untold)
