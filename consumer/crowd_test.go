@@ -28,10 +28,3 @@ func (c *crowd) now() int {
 	defer c.mu.Unlock()
 	return c.here
 }
-
-// peak is the most that were in it at once.
-func (c *crowd) peak() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.most
-}

@@ -131,9 +131,9 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 			Number: attempt, Crashes: note.Crashes, Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64(), //nolint:gosec // jitter
 		})
 	}
-	e := store.End{ID: d.claimed.ID, Verdict: v.Kind, Delay: v.Delay, Keep: m.Keep, Attempt: attempt, Value: value, Codec: m.Codec}
-	if m.Group == d.port.line.Group {
-		e.ReplyTo = m.ReplyTo
+	e := store.End{ID: d.claimed.ID, Verdict: v.Kind, Delay: v.Delay, Attempt: attempt, Value: value, Codec: m.Codec}
+	if m.Group == d.port.line.Group { // on a stream one group's outcome is the answer
+		e.ReplyTo, e.Keep = m.ReplyTo, m.Keep
 	}
 	wanted := e.ReplyTo != "" || e.Keep > 0
 	switch v.Kind {

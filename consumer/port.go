@@ -61,7 +61,6 @@ type port struct {
 	trimIn   int        // tasks of a stream until the next trim
 	lanes    *sync.Cond // there may be something for a lane to do
 	bells    *sync.Cond // the port may be ready to listen
-	lastBeat time.Time
 
 	fence *time.Timer // fires when the lease must be taken for lost
 }

@@ -184,18 +184,6 @@ func (b *bed) info(section, before string) int {
 	return must[int](b)(strconv.Atoi(digits))
 }
 
-// consumers are the names of those who are signed on to the default queue.
-func (b *bed) consumers() []string {
-	b.t.Helper()
-	return must[[]string](b)(b.rdb.ZRange(b.ctx, root+"alive", 0, -1).Result())
-}
-
-// idle waits until n consumers of a real server wait for something to do.
-func (b *bed) idle(n int) {
-	b.t.Helper()
-	b.until("idle consumers", func() bool { return b.info("clients", "blocked_clients:") == n })
-}
-
 var double = queue.NewTask[int, int]("double")
 
 func twice(_ context.Context, n int) (int, error) { return 2 * n, nil }
@@ -219,11 +207,4 @@ func (g *gate) handle(ctx context.Context, n int) (int, error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-}
-
-// ignore ends when the gate opens, whatever its context says.
-func (g *gate) ignore(_ context.Context, n int) (int, error) {
-	g.entered <- struct{}{}
-	<-g.open
-	return n, nil
 }

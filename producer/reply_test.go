@@ -45,7 +45,9 @@ func TestFuturesOutliveTheLossOfConnections(t *testing.T) {
 				for i := range 10 {
 					fs = append(fs, submit(b, gated, i))
 				}
-				b.wait("a task", g.entered)
+				for range fs {
+					b.wait("the tasks", g.entered)
+				}
 				if err := b.rdb.ClientKillByFilter(b.ctx, "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
 					t.Fatal(err)
 				}

@@ -150,7 +150,7 @@ func TestBulkErrorTellsPositions(t *testing.T) {
 	if !errors.Is(e, queue.ErrTooLarge) || !errors.Is(e, errNoImage) {
 		t.Error("the items' errors are not found in it")
 	}
-	if got := e.Unwrap(); len(got) != 2 || got[0] != errNoImage {
+	if got := e.Unwrap(); len(got) != 2 || !errors.Is(got[0], errNoImage) {
 		t.Errorf("not in the order of the positions: %v", got)
 	}
 }

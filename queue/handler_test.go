@@ -164,7 +164,7 @@ func TestRunningTravelsInTheContext(t *testing.T) {
 	}
 	id := queue.NewTaskID(0)
 	ctx := queue.WithRunning(t.Context(), queue.Running{ID: id, Attempt: 2, Token: 3})
-	if r := queue.FromContext(context.WithValue(ctx, struct{}{}, 1)); r.ID != id || r.Attempt != 2 || r.Token != 3 {
+	if r := queue.FromContext(context.WithValue(ctx, otherKey{}, 1)); r.ID != id || r.Attempt != 2 || r.Token != 3 {
 		t.Errorf("inside: %+v", r)
 	}
 }
@@ -189,3 +189,6 @@ func TestSubmitAllTellsEachItem(t *testing.T) {
 		t.Errorf("nothing: %v, %v", futures, err)
 	}
 }
+
+// otherKey is a context key that is not the package's.
+type otherKey struct{}

@@ -14,7 +14,7 @@ func TestDecide(t *testing.T) {
 	boom := errors.New("boom")
 	wrap := func(err error) error { return fmt.Errorf("while working: %w", err) }
 	foreign := func(kind error) error { // the error of a task that the handler waited for
-		return queue.Failure(queue.TaskID{}, queue.StateDead, 1, kind).Err
+		return failWith(t, kind, nil, nil)
 	}
 	first := queue.Attempt{Number: 1, Retries: 3, Backoff: queue.Backoff{Base: time.Second, Max: time.Minute}}
 	last := queue.Attempt{Number: 4, Retries: 3}

@@ -96,8 +96,30 @@ func backlogCase(ctx context.Context, e env, n int) (measures, error) {
 }
 
 // dueCase submits n tasks that fall due at one moment and lets an idle worker
-// wait for it. The rate counts from the first start, as its plain drain's does.
+// wait for it. Cenote also drains as many plain tasks before and after, to compare
+// with: rates from the first start, a few seconds apart.
 func dueCase(ctx context.Context, e env, n int) (measures, error) {
+	if e.system != "cenote" {
+		return e.due(ctx, n)
+	}
+	before, err := e.drain(ctx, n, 100)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.due(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	after, err := e.drain(ctx, n, 100)
+	if err != nil {
+		return nil, err
+	}
+	m[plainRate] = (before[steadyRate] + after[steadyRate]) / 2
+	return m, nil
+}
+
+// due submits n tasks that fall due at one moment, far enough ahead, and times them.
+func (e env) due(ctx context.Context, n int) (measures, error) {
 	for lead := dueLead(e.system, n); ; lead *= 2 {
 		at := time.Now().Add(lead)
 		if err := e.fill(ctx, load{n: n, size: 64, goroutines: 1, at: at}); err != nil {

@@ -18,6 +18,7 @@ const (
 	smallBacklog  = "tasks_per_s_small_backlog"
 	largeBacklog  = "tasks_per_s_large_backlog"
 	firstStart    = "due_to_first_start_ms"
+	plainRate     = "tasks_per_s_plain_drain"
 	taskCount     = "tasks" // how many tasks were used
 )
 
@@ -35,6 +36,7 @@ type metricKind struct {
 var shown = []metricKind{
 	{rate, "tasks/s", false},
 	{steadyRate, "tasks/s from first start", false},
+	{plainRate, "tasks/s, plain drain beside it", false},
 	{firstStart, "ms, due -> first start", true},
 	{smallBacklog, "tasks/s, small backlog", false},
 	{largeBacklog, "tasks/s, large backlog", false},

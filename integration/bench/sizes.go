@@ -45,10 +45,8 @@ func bulkSize(system string, m mode) int {
 
 func drainSize(system string, m mode) int {
 	switch system {
-	case "asynq":
+	case "asynq", "bullmq":
 		return scale(50_000, m, 4)
-	case "bullmq":
-		return scale(50_000, m, 3)
 	}
 	return scale(100_000, m, 1)
 }
@@ -75,13 +73,13 @@ func latencySize(system string, m mode) int {
 	return 2000
 }
 
-// bytesSize: half of 100,000 fills hash tables as well as 100,000 does.
+// bytesSize: a quarter of 100,000 fills hash tables as well as 100,000 does.
 func bytesSize(system string, m mode) int {
 	switch {
 	case m.tiny:
 		return 20_000 // fewer drown in the server's own changes
 	case m.quick && system != "cenote":
-		return 50_000
+		return 25_000
 	}
 	return 100_000
 }
@@ -122,7 +120,7 @@ func dueSize(system string, m mode) int {
 	case "cenote":
 		return scale(100_000, m, 1)
 	case "asynq", "bullmq":
-		return scale(100_000, m, 5)
+		return scale(100_000, m, 8)
 	}
 	return 0
 }

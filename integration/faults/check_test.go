@@ -32,9 +32,9 @@ type report struct {
 	over     int // problems that were not written down
 }
 
-func (r *report) String() string {
+func (rep *report) String() string {
 	return fmt.Sprintf("submitted %d, accepted %d, refused %d, unsure %d; ran %d, run again %d; completed %d, lost %d, completed twice %d; announced %d, endings refused %d, leases lost %d, taken over %d",
-		r.Submitted, r.Accepted, r.Refused, r.Unsure, r.Ran, r.Dups, r.Completed, r.Lost, r.Twice, r.Announced, r.Stale, r.Lapsed, r.Recovered)
+		rep.Submitted, rep.Accepted, rep.Refused, rep.Unsure, rep.Ran, rep.Dups, rep.Completed, rep.Lost, rep.Twice, rep.Announced, rep.Stale, rep.Lapsed, rep.Recovered)
 }
 
 // mostProblems bounds what a failing test prints.

@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -149,7 +148,7 @@ func (b *bench) drained() {
 func replaceWorker(b *bench, _ *cutter) {
 	old := b.fleet.alive()[0]
 	b.fleet.start()
-	old.signal(syscall.SIGTERM)
+	old.stop()
 	old.endsWell()
 }
 

@@ -102,7 +102,7 @@ func (f *fleet) stopAll() {
 	f.t.Helper()
 	living := f.alive()
 	for _, p := range living {
-		p.signal(syscall.SIGTERM)
+		p.stop()
 	}
 	for _, p := range living {
 		p.endsWell()
@@ -148,6 +148,13 @@ func (p *process) signal(s syscall.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatalf("%v to worker %s: %v; it said:\n%s", s, p.name, err, p.log())
 	}
+}
+
+// stop makes the process drain, once it has begun to work.
+func (p *process) stop() {
+	p.t.Helper()
+	eventually(p.t, "worker "+p.name+" to be ready", func() bool { return p.started() || p.gone() })
+	p.signal(syscall.SIGTERM)
 }
 
 // freeze stops the process and returns when it stands still.

@@ -15,7 +15,7 @@ func TestRollingStop(t *testing.T) {
 	b := newBench(t, setup{worker: steady})
 	b.fleet.startMany(3)
 	b.strike(tasks, stops, func(p *process) {
-		p.signal(syscall.SIGTERM)
+		p.stop()
 		b.fleet.start()
 		p.endsWell()
 	})

@@ -1,11 +1,13 @@
 package faults
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/cenote-go/cenote/queue"
 )
 
 // TestZombie stops a worker in the middle of a task until another has taken the
@@ -35,7 +37,7 @@ func TestZombie(t *testing.T) {
 			return zombie != nil
 		})
 		zombie.freeze()
-		a, err := fut.Get(t.Context()) // the other one takes over, whose run is not held up
+		a, err := get(t, fut) // the other one takes over, whose run is not held up
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -59,6 +61,14 @@ func TestZombie(t *testing.T) {
 	if rep.Dups != rounds || rep.Stale+rep.Lapsed < rounds {
 		t.Errorf("%d runs again, %d endings refused and %d leases lost; want %d, and as many refused or lost", rep.Dups, rep.Stale, rep.Lapsed, rounds)
 	}
+}
+
+// get waits for a future, no longer than the test is patient.
+func get(t *testing.T, fut *queue.Future[answer]) (answer, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return fut.Get(ctx)
 }
 
 // openGate lets runs end that wait for the gate.
@@ -110,22 +120,22 @@ func TestLateEnding(t *testing.T) {
 		openGate(t, gate)
 		eventually(t, "the slow worker to say that it has finished", func() bool { return isClosed(held) })
 		fast := b.fleet.start()
-		if _, err := fut.Get(t.Context()); err != nil {
+		if _, err := get(t, fut); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		close(release)
 		// The connection carries one command after the other: when the slow worker has
 		// completed another task, Redis has heard all that was held back.
-		fast.signal(syscall.SIGTERM)
+		fast.stop()
 		fast.endsWell()
 		next, err := b.load.submit(job{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a, err := next.Get(t.Context()); err != nil || !strings.HasPrefix(a.Run, slow.name+".") {
+		if a, err := get(t, next); err != nil || !strings.HasPrefix(a.Run, slow.name+".") {
 			t.Fatalf("round %d: the slow worker did not go on: %v, %v", round, a, err)
 		}
-		slow.signal(syscall.SIGTERM)
+		slow.stop()
 		slow.endsWell()
 	}
 	rep := b.finish(rules{Dups: rounds, Crashes: 1})

@@ -22,8 +22,8 @@ func TestHoweverAHandlerEndsItsEndIsToldOnce(t *testing.T) {
 		"a value":         {func() ([]byte, error) { return []byte("v"), nil }, "v", nil},
 		"an error":        {func() ([]byte, error) { return nil, boom }, "", boom},
 		"a panic":         {func() ([]byte, error) { panic("boom") }, "", queue.ErrPanic},
-		"a panic of nil":  {func() ([]byte, error) { panic(nil) }, "", queue.ErrPanic}, //nolint:govet // the runtime makes it an error
-		"a nil map write": {func() ([]byte, error) { var m map[int]int; m[0]++; return nil, nil }, "", queue.ErrPanic},
+		"a panic of nil":  {func() ([]byte, error) { panic(nil) }, "", queue.ErrPanic},                                 //nolint:govet // the runtime makes it an error
+		"a nil map write": {func() ([]byte, error) { var m map[int]int; m[0]++; return nil, nil }, "", queue.ErrPanic}, //nolint:staticcheck // the panic is the point
 		"Goexit":          {func() ([]byte, error) { runtime.Goexit(); return nil, nil }, "", queue.ErrExited},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -28,15 +29,23 @@ func (s *Store) Bell() *Bell {
 		o := *c.Options()
 		o.PoolSize, o.MinIdleConns, o.MaxRetries = 1, 0, -1
 		o.PushNotificationProcessor = nil // the other client's; two on one complain
+		o.MaintNotificationsConfig = quiet()
 		own := redis.NewClient(&o)
 		return &Bell{rdb: own, close: own.Close}
 	case *redis.ClusterClient:
 		o := *c.Options()
 		o.PoolSize, o.MinIdleConns = 1, 0
+		o.MaintNotificationsConfig = quiet()
 		own := redis.NewClusterClient(&o)
 		return &Bell{rdb: own, close: own.Close}
 	}
 	return &Bell{rdb: s.rdb, close: func() error { return nil }}
+}
+
+// quiet is for a client of one short-lived wait after the other. The caller's own
+// configuration is not to be read: that client changes it while it dials.
+func quiet() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
 // Rung is what came over the bell.
