@@ -117,6 +117,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		for _, p := range w.ports {
 			p.closeBell()
 		}
+		if ctx.Err() != nil { // told to stop before it began
+			err = nil
+		}
 		return errors.Join(err, w.leave())
 	}
 	w.log.Info("worker started", zap.Int("concurrency", w.cfg.Concurrency), zap.Int("lines", len(w.ports)))
@@ -196,14 +199,13 @@ func (w *Worker) open(ctx context.Context) error {
 				return err
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
+			w.ports = append(w.ports, p) // also if the next fails: Redis may have done it
 			sent := time.Now()
 			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease); err != nil {
-				p.closeBell()
 				return err
 			}
 			p.signed = true
 			p.renewed(sent)
-			w.ports = append(w.ports, p)
 		}
 	}
 	w.slots.ports = w.ports
@@ -323,7 +325,9 @@ func (w *Worker) leave() error {
 	var errs []error
 	for _, p := range w.ports {
 		n, err := w.store.Leave(ctx, p.line, p.name())
-		p.fence.Stop()
+		if p.fence != nil {
+			p.fence.Stop()
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("sign off from queue %q, whose tasks wait for the lease to lapse: %w", p.line.Queue, err))
 		}

@@ -93,9 +93,10 @@ type Running struct {
 	Type    string
 	Queue   string
 	Attempt int // this attempt, counted from 1
-	// Token grows with every delivery of the task. A store that remembers the
-	// largest token it has seen for a task, and refuses smaller ones, is safe from
-	// a worker that lost its lease without noticing.
+	// Token grows with every failed attempt and every lost worker. A store that
+	// remembers the largest token it has seen for a task, and refuses smaller ones,
+	// is safe from a worker that lost its lease without noticing. A task that a
+	// stopping worker hands back keeps its token.
 	Token    uint64
 	Headers  map[string]string // not to be changed
 	Deadline time.Time         // when the attempt's timeout ends it; zero for none
