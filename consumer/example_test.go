@@ -78,14 +78,30 @@ func ExampleNew() {
 func ExampleWorker_Run() {
 	rdb, stop := localRedis()
 	defer stop()
-	w, err := consumer.New(rdb, consumer.Config{Concurrency: 1},
-		Shout.Handler(func(_ context.Context, s string) (string, error) { return s, nil }))
+	c, err := producer.New(rdb)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = c.Close() }()
+	if _, err := Shout.Submit(context.Background(), c, "bye", queue.NoReply()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // told to stop before it has begun
+	w, err := consumer.New(rdb, consumer.Config{Concurrency: 1},
+		Shout.Handler(func(_ context.Context, s string) (string, error) {
+			cancel() // what runs may finish
+			fmt.Println(s)
+			return s, nil
+		}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	fmt.Println(w.Run(ctx))
-	// Output: context canceled
+	// Output:
+	// bye
+	// <nil>
 }

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,7 +132,9 @@ func TestQuietTakesNothingMore(t *testing.T) {
 	b.idle(1) // it listens for the second one
 	first.Quiet()
 	first.Quiet()
-	b.idle(0)
+	b.until("the bell to be given up", func() bool { // its connection, not just this wait
+		return !strings.Contains(b.rdb.ClientList(b.ctx).Val(), "cmd=blmove")
+	})
 	fs := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, b.x, make([]int, 3)))
 	close(g.open)
 	if got := value(b, running); got != 1 {

@@ -138,7 +138,7 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 		promises[i] = p
 	}
 	for i, sh := range shares {
-		sh.lane.post(sh.sub, i == len(shares)-1 && ctx.Done() == nil)
+		sh.lane.post(ctx, sh.sub, i == len(shares)-1 && alone(ctx))
 	}
 	for _, sh := range shares {
 		err := sh.sub.wait(ctx)

@@ -71,6 +71,19 @@ func TestCloseWaitsForSubmissionsUnderWay(t *testing.T) {
 		defer close(closed)
 		_ = b.x.Close()
 	}()
+	cancel() // so that nothing more is asked of Redis
+	b.until("Close to begin", func() bool {
+		_, err := b.x.Open(ctx, &queue.Message{ID: queue.NewTaskID(0), Queue: "default"})
+		return errors.Is(err, queue.ErrClosed)
+	})
+	for range 50 { // time enough to return
+		b.now()
+	}
+	select {
+	case <-closed:
+		t.Error("Close does not wait")
+	default:
+	}
 	if err := b.rdb.Do(b.ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
 		t.Fatal(err)
 	}

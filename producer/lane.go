@@ -71,6 +71,9 @@ func (s *submission) finish(err error) {
 // wait returns what became of the submission, or why ctx ended the wait for it.
 func (s *submission) wait(ctx context.Context) error {
 	if s.done == nil {
+		if s.err != nil && ctx.Err() != nil {
+			return unsure(ctx)
+		}
 		return s.err
 	}
 	if ctx.Done() == nil { // a plain receive is cheaper than a choice
@@ -86,23 +89,36 @@ func (s *submission) wait(ctx context.Context) error {
 			return s.err
 		default:
 		}
-		return fmt.Errorf("stopped waiting for Redis to accept the task, which it may do yet; submit again with the same queue.ID to be sure: %w", ctx.Err())
+		return unsure(ctx)
 	}
+}
+
+// unsure says that ctx ended the wait before Redis had answered.
+func unsure(ctx context.Context) error {
+	return fmt.Errorf("stopped waiting for Redis to accept the task, which it may do yet; submit again with the same queue.ID to be sure: %w", ctx.Err())
 }
 
 // send hands s to the lane and waits for what becomes of it, until ctx is done.
 //
-// A call that nothing can interrupt makes the round trip itself if none is under
-// way, which saves two switches between goroutines. Any other leaves that to a
-// goroutine, so that ctx can end its wait while Redis does not answer.
+// If no round trip is under way, a call without a deadline makes its own, which
+// saves two switches between goroutines. Like every command of the Redis client
+// it then returns when Redis has answered or the client's timeouts have passed. A
+// call with a deadline leaves the trip to a goroutine and keeps its deadline,
+// whether Redis answers or not.
 func (l *lane) send(ctx context.Context, s *submission) error {
-	l.post(s, ctx.Done() == nil)
+	l.post(ctx, s, alone(ctx))
 	return s.wait(ctx)
+}
+
+// alone reports whether a call with this context may make its own round trip.
+func alone(ctx context.Context) bool {
+	_, ok := ctx.Deadline()
+	return !ok
 }
 
 // post hands s to the lane. If no round trip is under way one begins: in this
 // call if here is set, else in a goroutine.
-func (l *lane) post(s *submission, here bool) {
+func (l *lane) post(ctx context.Context, s *submission, here bool) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -111,8 +127,8 @@ func (l *lane) post(s *submission, here bool) {
 	}
 	if here = here && !l.busy && len(l.waiting) == 0; !here {
 		s.done = make(chan struct{})
+		l.waiting = append(l.waiting, s)
 	}
-	l.waiting = append(l.waiting, s)
 	if l.busy {
 		l.mu.Unlock()
 		return
@@ -124,7 +140,7 @@ func (l *lane) post(s *submission, here bool) {
 		go l.run()
 		return
 	}
-	l.trip()
+	l.trip(ctx, []*submission{s}) // only its own: ctx is not the others'
 	l.mu.Lock()
 	more := len(l.waiting) > 0 // the others' tasks are not this caller's burden
 	if !more {
@@ -141,7 +157,9 @@ func (l *lane) post(s *submission, here bool) {
 func (l *lane) run() {
 	defer l.trips.Done()
 	for {
-		l.trip()
+		// The callers' contexts bound their waits, not the round trip that their tasks
+		// share; that is bounded by the Redis client's own timeouts.
+		l.trip(context.Background(), l.next())
 		l.mu.Lock()
 		if len(l.waiting) == 0 {
 			l.busy = false
@@ -160,18 +178,15 @@ func (l *lane) close() {
 	l.trips.Wait()
 }
 
-// trip makes one round trip with what waits.
-func (l *lane) trip() {
-	subs := l.next()
+// trip makes one round trip with the given submissions.
+func (l *lane) trip(ctx context.Context, subs []*submission) {
 	b := &l.batch
 	l.number++
 	*b = store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: b.Items[:0]}
 	for _, s := range subs {
 		b.Items = append(b.Items, s.items...)
 	}
-	// The callers' contexts bound their waits, not the round trip that their tasks
-	// share; that is bounded by the Redis client's own timeouts.
-	there, err := l.store.Submit(context.Background(), b)
+	there, err := l.store.Submit(ctx, b)
 	n := 0
 	for _, s := range subs {
 		if len(there) > 0 {

@@ -107,6 +107,10 @@ func (t *Task[In, Out]) outline(opts []Option) (*Message, Codec, error) {
 // stored in Redis and survives this process. A non-nil error means that it was
 // not accepted, except that a timeout may hide an acceptance; submitting again
 // with the same [ID] is then safe. ctx bounds the submission, not the task.
+//
+// With a producer.Client, a deadline of ctx is kept whether Redis answers or not.
+// A cancellation without one may have to wait for the Redis client's read timeout
+// (3 seconds unless set) if Redis hangs at that moment.
 func (t Task[In, Out]) Submit(ctx context.Context, x Executor, in In, opts ...Option) (*Future[Out], error) {
 	m, err := t.message(in, opts)
 	if err != nil {

@@ -100,8 +100,12 @@ func (p plan) warm(ctx context.Context, srv *server) error {
 
 // measure runs one case on one system with a fresh session and an empty server.
 func (p plan) measure(ctx context.Context, srv *server, sys system, c benchCase, n int, m mode) (_ measures, err error) {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
-	defer cancel()
+	// Not a deadline: a server's calls can usually be cancelled and have none, and
+	// clients may treat the two differently.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := time.AfterFunc(measureLimit, func() { cancel(fmt.Errorf("not done after %v", measureLimit)) })
+	defer limit.Stop()
 	if err := srv.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("empty Redis: %w", err)
 	}
