@@ -94,3 +94,31 @@ func TestRetryWhileTheOtherSlotsAreTaken(t *testing.T) {
 		}
 	})
 }
+
+// Tasks that are submitted while workers start find some listening, some about to
+// claim for the first time, and none of them may be left to the next heartbeat.
+func TestTasksSubmittedWhileWorkersStart(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		for range 15 {
+			g := newGate()
+			var hands []*hand
+			for range 2 {
+				hands = append(hands, b.work(consumer.Config{Concurrency: 2, Lease: noHeartbeat}, gated.Handler(g.handle)))
+			}
+			var fs []*queue.Future[int]
+			for range 3 { // one of the workers has no room for the third one
+				fs = append(fs, submit(b, gated, 1))
+			}
+			for range fs {
+				b.wait("the tasks at the gate", g.entered)
+			}
+			close(g.open)
+			for _, f := range fs {
+				value(b, f)
+			}
+			for _, h := range hands {
+				h.stop()
+			}
+		}
+	})
+}

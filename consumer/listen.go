@@ -63,6 +63,9 @@ func (p *port) listen(ctx context.Context) {
 				}
 			}
 		}
+		if ok && rung.More && s.spare() <= 0 {
+			p.poke = true // no room for more, but a turn passes the word on
+		}
 		s.mu.Unlock()
 		switch {
 		case d == nil:

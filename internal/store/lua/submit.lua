@@ -29,6 +29,8 @@ if #ARGV == 4 then
     redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
   else
     redis.call('RPUSH', root .. 'ready:1', id)
+    local last = most > 0 and redis.call('LINDEX', root .. 'bell', -1) -- see _hand
+    if last and string.byte(last) == 46 then redis.call('LSET', root .. 'bell', -1, '+' .. string.sub(last, 2)) end
   end
   return {}
 end

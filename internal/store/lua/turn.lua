@@ -347,6 +347,14 @@ if head then
 end
 local more = risen - k
 if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- more may be due
+-- Who took an entry off the bell passes the word on: it may have been meant for
+-- one who listens, and there is more than this consumer took.
+if more <= 0 and some and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0
+  and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0 then
+  more = 1
+end
+-- How much a stream still has for the group cannot be seen as cheaply: ring.
+if more <= 0 and group ~= '' and want > 0 and k >= want and given == '' then more = 1 end
 if more > 0 then ring(line, more) end
 
 k = #ids
