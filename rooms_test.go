@@ -31,7 +31,7 @@ type room struct {
 var rooms = map[string]room{
 	"queue": {outside: []string{msgpack}},
 
-	"internal/store": {inside: []string{"queue"}, outside: []string{goRedis}},
+	"internal/store": {inside: []string{"queue"}, outside: []string{goRedis, goRedis + "/maintnotifications"}},
 	"internal/run":   {inside: []string{"queue"}},
 	"internal/child": {inside: []string{"queue"}},
 
