@@ -67,6 +67,9 @@ func (p *port) listen(ctx context.Context) {
 			p.poke = true // no room for more, but a turn passes the word on
 		}
 		s.mu.Unlock()
+		if d != nil {
+			p.w.stats.claimed.Add(1)
+		}
 		switch {
 		case d == nil:
 		case room:

@@ -249,6 +249,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	trim := p.trimDue(len(jobs))
 	stopped := s.stopped
 	s.mu.Unlock()
+	p.w.stats.claimed.Add(int64(len(jobs)))
 	if stopped { // this claim was under way when the worker was told to stop
 		for _, j := range jobs {
 			j.(*delivery).giveBack()
@@ -266,7 +267,6 @@ func (p *port) start(jobs []run.Job) {
 	if len(jobs) == 0 {
 		return
 	}
-	p.w.stats.claimed.Add(int64(len(jobs)))
 	if p.w.crew.Add(jobs...) {
 		select {
 		case p.w.prefed <- struct{}{}:
