@@ -137,7 +137,7 @@ func (l *lane) post(ctx context.Context, s *submission, here bool) {
 	l.trips.Add(1)
 	l.mu.Unlock()
 	if !here {
-		go l.run()
+		go l.run() //nolint:gosec // a trip that several share is bound to no one's context
 		return
 	}
 	l.trip(ctx, []*submission{s}) // only its own: ctx is not the others'
@@ -149,7 +149,7 @@ func (l *lane) post(ctx context.Context, s *submission, here bool) {
 	}
 	l.mu.Unlock()
 	if more {
-		go l.run()
+		go l.run() //nolint:gosec // a trip that several share is bound to no one's context
 	}
 }
 

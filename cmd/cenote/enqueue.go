@@ -209,7 +209,7 @@ func serveHere(l *link, name string, f enqueueFlags) (end func(), err error) {
 	go func() { done <- w.Run(ctx) }()
 	return func() {
 		cancel()
-		_ = <-done // the store ends with it; there is nobody to tell
+		<-done //nolint:errcheck // the store ends with it; there is nobody to tell
 		_ = root.Close()
 	}, nil
 }

@@ -169,7 +169,7 @@ func execHere(l *link, f mapFlags) (end func(), err error) {
 	go func() { done <- w.Run(ctx) }()
 	return func() {
 		cancel()
-		_ = <-done // commands that still run are killed by now
+		<-done //nolint:errcheck // commands that still run are killed by now
 	}, nil
 }
 
