@@ -277,17 +277,16 @@ elseif want > 0 and some then
     if group ~= '' and #ids < want then
       local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
       if got then
-        local first = #ids
-        local pairs_ = {}
+        local stored = {}
         for _, e in ipairs(got[1][2]) do
           local v = e[2][2]
           local id = string.sub(v, 1, 16)
           ids[#ids + 1] = id
           msgs[#msgs + 1] = string.sub(v, 17)
-          pairs_[#pairs_ + 1] = id
-          pairs_[#pairs_ + 1] = msgs[#msgs]
+          stored[#stored + 1] = id
+          stored[#stored + 1] = msgs[#msgs]
         end
-        for i = 1, #pairs_, 1000 do redis.call('HSET', tasks, unpack(pairs_, i, math.min(i + 999, #pairs_))) end
+        for i = 1, #stored, 1000 do redis.call('HSET', tasks, unpack(stored, i, math.min(i + 999, #stored))) end
       end
     end
   end
