@@ -22,8 +22,15 @@ const dropEvery = 60
 func (p *port) keep(ctx context.Context) {
 	every := p.w.cfg.Lease / 3
 	next := every
-	for beats := 1; ctx.Err() == nil; beats++ {
-		pause(ctx, next)
+	for beats := 1; ; beats++ {
+		wait := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+		case <-p.signOn:
+			p.signOnAgain(ctx)
+		case <-wait.C:
+		}
+		wait.Stop()
 		if ctx.Err() != nil {
 			return
 		}
@@ -53,7 +60,9 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead)
 	switch {
 	case errors.Is(err, store.ErrLapsed):
+		s.mu.Lock()
 		p.lapse(life)
+		s.mu.Unlock()
 		return 0, false
 	case err != nil:
 		if ctx.Err() == nil {
@@ -99,25 +108,22 @@ func (p *port) renewedIf(life int, sent time.Time) {
 // take over: the worker stops before they start.
 func (p *port) fenced() {
 	p.w.slots.mu.Lock()
-	life := p.life
-	p.w.slots.mu.Unlock()
-	p.lapse(life)
+	defer p.w.slots.mu.Unlock()
+	p.lapse(p.life)
 }
 
 // lapse gives up everything that belongs to an incarnation whose lease is lost,
-// and signs on as a new one.
+// and has the port sign on as a new one. w.slots.mu is held: from here on nothing
+// is asked for in the old name.
 func (p *port) lapse(life int) {
 	s := &p.w.slots
-	s.mu.Lock()
-	if p.life != life {
-		s.mu.Unlock()
+	if p.life != life || !p.signed {
 		return
 	}
 	p.life++
 	p.signed = false
-	old := p.consumer
-	p.consumer = newConsumerName()
-	name := p.consumer
+	p.fence.Stop()
+	p.former, p.consumer = p.consumer, newConsumerName()
 	clear(p.ends)
 	p.ends = p.ends[:0]
 	clear(p.belled)
@@ -125,45 +131,46 @@ func (p *port) lapse(life int) {
 	if s.emptying == p {
 		s.emptying = nil
 	}
-	s.mu.Unlock()
-	p.w.stats.lapsed.Add(1)
 	n := p.cancelRunning(queue.ErrLeaseLost)
+	p.signOn <- struct{}{} // there is room: it was taken out before the port was signed
+	p.w.stats.lapsed.Add(1)
 	p.w.log.Warn("lease lost: running tasks are cancelled, other workers take them over",
-		zap.String("queue", p.line.Queue), zap.String("worker_id", old), zap.Int("tasks", n))
-	go p.signOn(name)
+		zap.String("queue", p.line.Queue), zap.String("worker_id", p.former), zap.Int("tasks", n))
 }
 
-// signOn signs a new incarnation on, however long Redis takes to be there.
-func (p *port) signOn(name string) {
+// signOnAgain signs a new incarnation on, however long Redis takes to be there,
+// unless the worker is being stopped.
+func (p *port) signOnAgain(ctx context.Context) {
+	s := &p.w.slots
+	s.mu.Lock()
+	name, former := p.consumer, p.former
+	s.mu.Unlock()
 	wait := newBackoff()
-	for {
+	for ctx.Err() == nil {
 		sent := time.Now()
-		err := p.w.store.SignOn(context.Background(), p.line, name, p.w.cfg.Lease)
-		s := &p.w.slots
+		err := p.w.store.SignOn(ctx, p.line, name, former, p.w.cfg.Lease)
 		s.mu.Lock()
-		if s.stopped || p.consumer != name {
+		if s.stopped {
 			s.mu.Unlock()
 			return
 		}
 		if err == nil {
-			p.signed = true
+			p.signed, p.former = true, ""
 			p.renewed(sent)
 			s.hungry(p)
 			p.lanes.Signal()
+			p.bells.Signal()
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
-		pause(context.Background(), wait.NextBackOff())
+		pause(ctx, wait.NextBackOff())
 	}
 }
 
 // cancelRunning cancels the port's running tasks with the given cause and returns
-// how many there are.
+// how many there are. w.slots.mu is held.
 func (p *port) cancelRunning(cause error) int {
-	s := &p.w.slots
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := 0
 	for d := p.first; d != nil; d = d.next {
 		d.cancel(cause)

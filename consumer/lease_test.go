@@ -20,7 +20,7 @@ func (b *bed) usurp(consumer string) {
 	b.t.Helper()
 	s := must[*store.Store](b)(store.New(b.rdb))
 	line := store.NewLine("default", 0, "")
-	if err := s.SignOn(b.ctx, line, "usurper", time.Hour); err != nil {
+	if err := s.SignOn(b.ctx, line, "usurper", "", time.Hour); err != nil {
 		b.t.Fatal(err)
 	}
 	b.until("the takeover", func() bool { // its own heartbeat may come in between
@@ -123,7 +123,7 @@ func TestLostWorkersTasksAreTakenOver(t *testing.T) {
 		s := must[*store.Store](b)(store.New(b.rdb))
 		line := store.NewLine("default", 0, "")
 		f := submit(b, double, 4)
-		if err := s.SignOn(b.ctx, line, "lost", time.Second); err != nil {
+		if err := s.SignOn(b.ctx, line, "lost", "", time.Second); err != nil {
 			t.Fatal(err)
 		}
 		r := must[*store.TurnReply](b)(s.Take(b.ctx, &store.Turn{Line: line, Consumer: "lost", Number: 1, Want: 1, Lease: time.Second}))

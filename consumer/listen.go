@@ -18,8 +18,11 @@ func (p *port) listen(ctx context.Context) {
 	// be moved to a consumer that is gone.
 	patience := max(min(5*time.Second, p.w.cfg.Lease/2), time.Second) // go-redis waits whole seconds
 	var wait *backoff.ExponentialBackOff
-	for p.ready(ctx) {
-		name := p.name()
+	for {
+		name, ok := p.ready(ctx)
+		if !ok {
+			return
+		}
 		rung, ok, err := p.bell.Wait(ctx, p.line, name, patience)
 		if ctx.Err() != nil {
 			p.deaf()
@@ -81,14 +84,15 @@ func (p *port) listen(ctx context.Context) {
 	}
 }
 
-// ready waits until the port should listen.
-func (p *port) ready(ctx context.Context) bool {
+// ready waits until the port should listen, and says as whom. ok is false when
+// ctx is done.
+func (p *port) ready(ctx context.Context) (name string, ok bool) {
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
 		if ctx.Err() != nil || s.stopped {
-			return false
+			return "", false
 		}
 		if !p.doubt.IsZero() && time.Now().After(p.doubt) {
 			p.doubt, p.resync = time.Time{}, true
@@ -99,7 +103,7 @@ func (p *port) ready(ctx context.Context) bool {
 		if p.signed && p.dry && s.spare() > 0 && s.emptying == nil && !p.resync && !p.resyncs {
 			s.listening++
 			p.listens = true
-			return true
+			return p.consumer, true
 		}
 		p.bells.Wait()
 	}

@@ -24,6 +24,29 @@ func TestWorkerOutlivesARestartThatForgetsEverything(t *testing.T) {
 	w.stop()
 }
 
+// A Redis that forgets everything without so much as closing a connection leaves
+// the worker waiting at the bell under a name that no longer exists.
+func TestAWaitAtTheBellOfAForgottenWorkerTakesNothingAway(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		w := b.work(consumer.Config{Concurrency: 2, Lease: 6 * time.Second}, double.Handler(twice))
+		value(b, submit(b, double, 1))
+		for range 3 {
+			forgotten := b.consumers()
+			if err := b.rdb.FlushAll(b.ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			b.until("the worker to be back", func() bool { return len(b.consumers()) == 1 })
+			if now := b.consumers(); now[0] == forgotten[0] {
+				t.Errorf("it goes on as %s, which another may have taken over from", now[0])
+			}
+			if got := value(b, submit(b, double, 21)); got != 42 {
+				t.Errorf("value %d", got)
+			}
+		}
+		w.stop()
+	})
+}
+
 func TestWorkerOutlivesARestartThatForgetsNothing(t *testing.T) {
 	t.Parallel()
 	b := onRedis(t, "--appendonly", "yes", "--appendfsync", "always")

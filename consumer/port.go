@@ -42,6 +42,7 @@ type port struct {
 
 	signed   bool    // the line knows this incarnation
 	consumer string  // this incarnation's name; changed when the lease is lost
+	former   string  // the name before, until the line knows that it is given up
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
 	dry      bool    // the line had less than was asked for: the bell will tell
@@ -62,7 +63,8 @@ type port struct {
 	lanes    *sync.Cond // there may be something for a lane to do
 	bells    *sync.Cond // the port may be ready to listen
 
-	fence *time.Timer // fires when the lease must be taken for lost
+	fence  *time.Timer   // fires when the lease must be taken for lost
+	signOn chan struct{} // cap 1: the lease was lost
 }
 
 const trimEvery = 2000
@@ -74,6 +76,7 @@ func newPort(w *Worker, line store.Line, layout queue.Layout, rank int, weight f
 		belled:   map[queue.TaskID]struct{}{},
 		bell:     w.store.Bell(),
 		trimIn:   trimEvery,
+		signOn:   make(chan struct{}, 1),
 	}
 	p.lanes = sync.NewCond(&w.slots.mu)
 	p.bells = sync.NewCond(&w.slots.mu)
@@ -84,6 +87,16 @@ func (p *port) name() string {
 	p.w.slots.mu.Lock()
 	defer p.w.slots.mu.Unlock()
 	return p.consumer
+}
+
+// names are all that the line may know this worker by.
+func (p *port) names() []string {
+	p.w.slots.mu.Lock()
+	defer p.w.slots.mu.Unlock()
+	if p.former == "" {
+		return []string{p.consumer}
+	}
+	return []string{p.former, p.consumer}
 }
 
 // lane takes turns, one after the other, until ctx is done.
@@ -199,10 +212,10 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	if err != nil || life != p.life {
 		// What the turn carried is void with the lease, or, if the worker is being
 		// stopped, will be handed back when it lapses.
-		s.mu.Unlock()
 		if errors.Is(err, store.ErrLapsed) {
 			p.lapse(life)
 		}
+		s.mu.Unlock()
 		return
 	}
 	for _, e := range t.Ends {

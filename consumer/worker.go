@@ -201,7 +201,7 @@ func (w *Worker) open(ctx context.Context) error {
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
 			w.ports = append(w.ports, p) // also if the next fails: Redis may have done it
 			sent := time.Now()
-			if err := w.store.SignOn(ctx, line, p.consumer, w.cfg.Lease); err != nil {
+			if err := w.store.SignOn(ctx, line, p.consumer, "", w.cfg.Lease); err != nil {
 				return err
 			}
 			p.signed = true
@@ -287,9 +287,11 @@ func (w *Worker) drain() {
 	case <-w.hurry:
 	}
 	n := 0
+	w.slots.mu.Lock()
 	for _, p := range w.ports {
 		n += p.cancelRunning(queue.ErrShutdown)
 	}
+	w.slots.mu.Unlock()
 	w.log.Warn("grace is over, running tasks are cancelled and handed back", zap.Int("tasks", n))
 	// A handler that does not heed its context keeps its goroutine; its task is
 	// handed back all the same.
@@ -324,14 +326,16 @@ func (w *Worker) leave() error {
 	defer cancel()
 	var errs []error
 	for _, p := range w.ports {
-		n, err := w.store.Leave(ctx, p.line, p.name())
 		if p.fence != nil {
 			p.fence.Stop()
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("sign off from queue %q, whose tasks wait for the lease to lapse: %w", p.line.Queue, err))
+		for _, name := range p.names() {
+			n, err := w.store.Leave(ctx, p.line, name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("sign off from queue %q, whose tasks wait for the lease to lapse: %w", p.line.Queue, err))
+			}
+			w.stats.givenBack.Add(int64(n))
 		}
-		w.stats.givenBack.Add(int64(n))
 	}
 	s := w.Stats()
 	w.log.Info("worker stopped", zap.Int64("succeeded", s.Succeeded), zap.Int64("retried", s.Retried), zap.Int64("dead", s.Dead), zap.Int64("given_back", s.GivenBack))

@@ -152,7 +152,7 @@ func (b *bed) worker(name string, lease time.Duration) *worker { return b.worker
 
 func (b *bed) workerOn(l store.Line, name string, lease time.Duration) *worker {
 	b.t.Helper()
-	if err := b.s.SignOn(b.ctx(), l, name, lease); err != nil {
+	if err := b.s.SignOn(b.ctx(), l, name, "", lease); err != nil {
 		b.t.Fatal(err)
 	}
 	return &worker{b: b, turn: store.Turn{Line: l, Consumer: name, Lease: lease}}

@@ -158,7 +158,7 @@ func TestAFullRedisCanBeDrained(t *testing.T) {
 	idle.take(0, done(last[0]), done(last[1]))
 	wants(t, "counts", b.counts(), store.Counts{Scheduled: 1, Dead: 1, Consumers: 1})
 	wants(t, "told", len(b.logged("addr")), 1)
-	if err := b.s.SignOn(b.ctx(), line, "newcomer", long); err != nil {
+	if err := b.s.SignOn(b.ctx(), line, "newcomer", "", long); err != nil {
 		t.Errorf("a worker that comes to help may not sign on: %v", err)
 	}
 }

@@ -15,9 +15,10 @@ type Beat struct {
 }
 
 // SignOn gives the consumer its lease on the line. A consumer's name is good for
-// one life: once it has left or lapsed, it needs another one.
-func (s *Store) SignOn(ctx context.Context, l Line, consumer string, lease time.Duration) error {
-	_, err := s.beat(ctx, l, consumer, lease, 0, "1")
+// one life: once it has left or lapsed, it needs another one. former is the name
+// it had before, whose lease it gives up, or "".
+func (s *Store) SignOn(ctx context.Context, l Line, consumer, former string, lease time.Duration) error {
+	_, err := s.beat(ctx, l, consumer, lease, 0, "1", former)
 	return err
 }
 
@@ -25,15 +26,15 @@ func (s *Store) SignOn(ctx context.Context, l Line, consumer string, lease time.
 // over what lapsed consumers held, and, unless deadFor is 0, drops tasks that were
 // dead for longer than that. The error is [ErrLapsed] if the consumer's own lease has lapsed.
 func (s *Store) Beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) (Beat, error) {
-	return s.beat(ctx, l, consumer, lease, deadFor, "")
+	return s.beat(ctx, l, consumer, lease, deadFor, "", "")
 }
 
-func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on string) (Beat, error) {
+func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on, former string) (Beat, error) {
 	drop := ""
 	if deadFor > 0 {
 		drop = strconv.FormatInt(deadFor.Milliseconds(), 10)
 	}
-	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, drop))
+	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, drop, former))
 	if err != nil {
 		return Beat{}, err
 	}

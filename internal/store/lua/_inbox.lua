@@ -3,8 +3,8 @@
 -- how many tasks that were.
 local function drain_inbox(line, consumer)
   local key = line .. 'taken:' .. consumer
+  if redis.call('TYPE', key).ok ~= 'list' then return 0 end -- nothing, or struck off before
   local taken = redis.call('LRANGE', key, 0, -1)
-  if #taken == 0 then return 0 end
   local n = 0
   for _, e in ipairs(taken) do
     if #e > 16 then

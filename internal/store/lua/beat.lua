@@ -2,6 +2,8 @@
 -- KEYS 1 the line
 -- ARGV 1 consumer  2 lease ms  3 '1' to sign on, '' to renew
 --      4 how long dead tasks are kept, ms; '' to leave them alone this time
+--      5 who the consumer was before, '' for nobody: that name is struck off first,
+--        as a lapsed one, also if the line does not know it any more
 -- Returns {'ok', ms until the next lease lapses unless it is renewed, 1 if a claim
 --   would find something, tasks taken over, consumers taken over from} or {'lapsed'}.
 -- Moves: running -> ready, of consumers whose lease has lapsed; dead -> unknown, of
@@ -15,6 +17,10 @@
 local line, me = KEYS[1], ARGV[1]
 local alive = line .. 'alive'
 redis.call('ZREM', alive, '') -- allowed on a full Redis, and allows the rest
+local back, from = 0, 0
+-- A Redis that lost its memory knows no such consumer, but may have moved a task
+-- from the bell to it since; and its wait at the bell may not be over.
+if ARGV[5] ~= '' then back = restore(line, ARGV[5], true) end
 if ARGV[3] == '1' then
   redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
   redis.call('HSET', line .. 'run:' .. me, '#', now)
@@ -23,7 +29,6 @@ elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
   return {'lapsed'}
 end
 
-local back, from = 0, 0
 local first = redis.call('ZRANGE', alive, 0, 0, 'WITHSCORES')
 while first[2] and tonumber(first[2]) <= now and from < 10 do
   back = back + restore(line, first[1], true)

@@ -10,7 +10,8 @@
 --@include _inbox
 --@include _restore
 redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allows the rest
-if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1]) then
+if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1])
+  and redis.call('TYPE', KEYS[1] .. 'taken:' .. ARGV[1]).ok ~= 'list' then
   redis.call('DEL', KEYS[1] .. 'run:' .. ARGV[1]) -- it is there if the queue was dropped
   return 0
 end
