@@ -184,17 +184,67 @@ if freed > 0 then
 end
 for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 
--- 2. What is due joins what is ready, or is claimed without the detour if nothing
--- else waits.
+-- 2. What this consumer takes: a task that is to run alone, or else what is on the
+-- bell, then what is ready, by level.
+local ids, msgs, given = {}, {}, ''
+local function take(list)
+  for i = 1, #list, 1000 do
+    local j = math.min(i + 999, #list)
+    local found = redis.call('HMGET', tasks, unpack(list, i, j))
+    for k = i, j do
+      local msg = found[k - i + 1]
+      if msg then -- else it was cancelled or deleted while it waited
+        ids[#ids + 1] = list[k]
+        msgs[#msgs + 1] = msg
+      end
+    end
+  end
+end
+local claims = want > 0 and some and not again
+
+if again then
+  local mine = {}
+  local all = redis.call('HGETALL', run)
+  for i = 1, #all, 2 do
+    if all[i + 1] == token and #all[i] == 16 then mine[#mine + 1] = all[i] end
+  end
+  take(mine)
+  if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
+elseif claims and redis.call('LLEN', line .. 'alone') > 0 then
+  local holder = redis.call('GET', line .. 'turn')
+  if not holder or holder == me then
+    redis.call('SET', line .. 'turn', me, 'PX', ARGV[6])
+    given = 'w'
+    if inbox == 0 and string.find(flags, 'e', 1, true) then
+      while #ids == 0 and redis.call('LLEN', line .. 'alone') > 0 do
+        take({redis.call('LPOP', line .. 'alone')})
+      end
+      given = #ids > 0 and 'a' or ''
+    end
+  end
+end
+claims = claims and given == ''
+if claims then
+  for _, e in ipairs(redis.call('LPOP', line .. 'bell', want - #ids) or {}) do
+    if #e > 16 and redis.call('HEXISTS', tasks, string.sub(e, 2, 17)) == 1 then
+      ids[#ids + 1] = string.sub(e, 2, 17)
+      msgs[#msgs + 1] = string.sub(e, 18)
+    end
+  end
+end
+
+-- What is due becomes ready on the way; if nothing that is ready goes before it,
+-- it is taken without that detour.
 local straight = false
 local function promote(from)
-  local alone = from == line and want > 0 and not noted and not again
-    and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'bell', line .. 'alone') == 0
-  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, alone and want or math.max(want, 100))
+  local direct = from == line and claims and #ids < want and not noted
+    and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1') == 0
+  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, direct and want - #ids or math.max(want, 100))
   if #due == 0 then return 0 end
   redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1)
-  if alone then
-    straight = due
+  if direct then
+    straight = true
+    take(due)
     return 0
   end
   for i = 1, #due, 1000 do
@@ -221,73 +271,27 @@ if some then
 end
 if group ~= '' then risen = risen + promote(root) end
 
--- 3. What this consumer takes.
-local ids, msgs, given = {}, {}, ''
-local function take(list)
-  for i = 1, #list, 1000 do
-    local j = math.min(i + 999, #list)
-    local found = redis.call('HMGET', tasks, unpack(list, i, j))
-    for k = i, j do
-      local msg = found[k - i + 1]
-      if msg then -- else it was cancelled or deleted while it waited
-        ids[#ids + 1] = list[k]
-        msgs[#msgs + 1] = msg
-      end
+if claims then
+  for p = 0, 2 do
+    while #ids < want do
+      local got = redis.call('LPOP', line .. 'ready:' .. p, want - #ids)
+      if not got then break end
+      take(got)
     end
   end
-end
-
-if again then
-  local mine = {}
-  local all = redis.call('HGETALL', run)
-  for i = 1, #all, 2 do
-    if all[i + 1] == token and #all[i] == 16 then mine[#mine + 1] = all[i] end
-  end
-  take(mine)
-  if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
-elseif want > 0 and some then
-  if redis.call('LLEN', line .. 'alone') > 0 then
-    local holder = redis.call('GET', line .. 'turn')
-    if not holder or holder == me then
-      redis.call('SET', line .. 'turn', me, 'PX', ARGV[6])
-      given = 'w'
-      if inbox == 0 and string.find(flags, 'e', 1, true) then
-        while #ids == 0 and redis.call('LLEN', line .. 'alone') > 0 do
-          take({redis.call('LPOP', line .. 'alone')})
-        end
-        given = #ids > 0 and 'a' or ''
+  if group ~= '' and #ids < want then
+    local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
+    if got then
+      local stored = {}
+      for _, e in ipairs(got[1][2]) do
+        local v = e[2][2]
+        local id = string.sub(v, 1, 16)
+        ids[#ids + 1] = id
+        msgs[#msgs + 1] = string.sub(v, 17)
+        stored[#stored + 1] = id
+        stored[#stored + 1] = msgs[#msgs]
       end
-    end
-  end
-  if straight then take(straight) end
-  if given == '' then
-    for _, e in ipairs(#ids < want and redis.call('LPOP', line .. 'bell', want - #ids) or {}) do
-      if #e > 16 and redis.call('HEXISTS', tasks, string.sub(e, 2, 17)) == 1 then
-        ids[#ids + 1] = string.sub(e, 2, 17)
-        msgs[#msgs + 1] = string.sub(e, 18)
-      end
-    end
-    for p = 0, 2 do
-      while #ids < want do
-        local got = redis.call('LPOP', line .. 'ready:' .. p, want - #ids)
-        if not got then break end
-        take(got)
-      end
-    end
-    if group ~= '' and #ids < want then
-      local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
-      if got then
-        local stored = {}
-        for _, e in ipairs(got[1][2]) do
-          local v = e[2][2]
-          local id = string.sub(v, 1, 16)
-          ids[#ids + 1] = id
-          msgs[#msgs + 1] = string.sub(v, 17)
-          stored[#stored + 1] = id
-          stored[#stored + 1] = msgs[#msgs]
-        end
-        for i = 1, #stored, 1000 do redis.call('HSET', tasks, unpack(stored, i, math.min(i + 999, #stored))) end
-      end
+      for i = 1, #stored, 1000 do redis.call('HSET', tasks, unpack(stored, i, math.min(i + 999, #stored))) end
     end
   end
 end
@@ -310,7 +314,7 @@ if not again then
   for i = 1, #mark, 1000 do redis.call('HSET', run, unpack(mark, i, math.min(i + 999, #mark))) end
 end
 
--- 4. When to get up. One consumer that has room keeps the time for all, so that
+-- 3. When to get up. One consumer that has room keeps the time for all, so that
 -- the herd sleeps on; one that has none, or no handler, leaves it to another.
 local wake = ''
 local head = some and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
