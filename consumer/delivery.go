@@ -52,7 +52,7 @@ func (d *delivery) Run() {
 		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
 		defer stop()
 	}
-	ctx = queue.WithRunning(ctx, running)
+	ctx = queue.WithRunning(ctx, running, nil)
 	d.cancel = cancel
 	if !d.began() {
 		d.end(m, nil, queue.ErrLeaseLost, 0)

@@ -15,6 +15,12 @@ var (
 	ErrTooLarge = errors.New("too large")
 	ErrClosed   = errors.New("closed")
 
+	// A pool's life.
+	ErrPoolRunning   = errors.New("the pool is still open")
+	ErrPoolBroken    = errors.New("the pool is broken")
+	ErrNotKillable   = errors.New("a goroutine cannot be killed")
+	ErrWouldDeadlock = errors.New("the wait could never end")
+
 	// The store refused or could not be asked.
 	ErrStoreFull    = errors.New("the store is full")
 	ErrQueueKind    = errors.New("the queue is of another kind")
@@ -27,6 +33,8 @@ var (
 	ErrNotReady      = errors.New("the task is not finished")
 	ErrNoReply       = errors.New("the task was submitted without a reply")
 	ErrResultExpired = errors.New("the outcome is no longer kept")
+	ErrTaskMismatch  = errors.New("the task is of another type")
+	ErrTerminated    = errors.New("the pool was terminated")
 
 	// How a task ended. They cross the wire.
 	ErrPanic      = errors.New("the handler panicked")

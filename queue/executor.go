@@ -27,6 +27,18 @@ type Executor interface {
 	Open(ctx context.Context, m *Message) (*Promise, error)
 }
 
+// DirectExecutor is an executor of the same process that takes arguments as they
+// are: messages come with Direct set and no Payload.
+type DirectExecutor interface {
+	Executor
+	// Direct reports whether it does.
+	Direct() bool
+}
+
+// Sizer is an executor that knows how many tasks it runs at once; 0 means that it
+// does not.
+type Sizer interface{ Workers() int }
+
 // BulkError says which items of a bulk submission were not accepted, and why.
 type BulkError struct {
 	Total int

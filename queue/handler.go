@@ -28,6 +28,7 @@ type Route struct {
 
 	codec Codec
 	forms []errorForm
+	nth   func(slice any, i int) (in any, n int, err error) // of the arguments of a chunk that never left the process
 	err   error
 }
 
@@ -70,7 +71,16 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
 	}
-	v, err := r.Handler.Handle(ctx, msg)
+	if host := hostOf(ctx); host != nil {
+		host.codec = r.codec
+	}
+	var v []byte
+	var err error
+	if msg.Items > 0 {
+		v, err = runChunk(ctx, r.Handler, msg, r)
+	} else {
+		v, err = r.Handler.Handle(ctx, msg)
+	}
 	if err == nil {
 		return v, nil
 	}
@@ -108,25 +118,28 @@ type runningKey struct{}
 type runningContext struct {
 	context.Context
 	running Running
+	host    Host  // nil if the runner offers nothing
+	codec   Codec // of the task's definition
 }
 
 func (c *runningContext) Value(key any) any {
 	if _, ok := key.(runningKey); ok {
-		return &c.running
+		return c
 	}
 	return c.Context.Value(key)
 }
 
-// WithRunning returns a context that carries r, for those who run handlers.
-func WithRunning(ctx context.Context, r Running) context.Context {
-	return &runningContext{ctx, r}
+// WithRunning returns a context that carries r and what the host offers, which may
+// be nil, for those who run handlers.
+func WithRunning(ctx context.Context, r Running, host Host) context.Context {
+	return &runningContext{Context: ctx, running: r, host: host, codec: Msgpack}
 }
 
 // FromContext returns what is known about the task whose handler got ctx. It is
 // the zero Running outside a handler.
 func FromContext(ctx context.Context) Running {
-	if r, ok := ctx.Value(runningKey{}).(*Running); ok {
-		return *r
+	if r := hostOf(ctx); r != nil {
+		return r.running
 	}
 	return Running{}
 }

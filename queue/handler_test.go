@@ -163,7 +163,7 @@ func TestRunningTravelsInTheContext(t *testing.T) {
 		t.Errorf("outside a handler: %+v", r)
 	}
 	id := queue.NewTaskID(0)
-	ctx := queue.WithRunning(t.Context(), queue.Running{ID: id, Attempt: 2, Token: 3})
+	ctx := queue.WithRunning(t.Context(), queue.Running{ID: id, Attempt: 2, Token: 3}, nil)
 	if r := queue.FromContext(context.WithValue(ctx, otherKey{}, 1)); r.ID != id || r.Attempt != 2 || r.Token != 3 {
 		t.Errorf("inside: %+v", r)
 	}

@@ -46,6 +46,9 @@ type Message struct {
 	Keep    time.Duration     // how long the outcome is kept for anybody who asks by id
 	Backoff Backoff           // how failed attempts are spaced
 	Headers map[string]string // metadata: tracing, tenancy
+	Items   int               // how many arguments of a Map the payload holds; 0 for a plain task
+	Common  string            // what the argument that the task shares with others is called
+	Then    []byte            // what is submitted when the task has succeeded; see [Then]
 
 	// What follows says where the message goes; it is not part of the wire form.
 
@@ -58,6 +61,19 @@ type Message struct {
 	RunAt    time.Time     // start no sooner than this, by the store's clock
 	Expire   time.Duration // give up unless started this long after the store has it
 	NoReply  bool          // nobody waits: no outcome is sent
+
+	// Direct is the argument of a message that never leaves the process; Payload is
+	// empty then. See [Direct].
+	Direct *Direct
+}
+
+// Direct carries an argument from [Task.Submit] to a handler of the same process,
+// and its value back, without turning them into bytes. Executors that ask for it
+// ([DirectExecutor]) pass on In and take Out.
+type Direct struct {
+	In     any // the argument; of a message with Items, a slice of them
+	Out    any // the handler's value, likewise
+	Common any // what [Sharing] gave
 }
 
 // The fields of the array, in the order in which they travel.
@@ -73,6 +89,9 @@ const (
 	fieldCodec
 	fieldGroup
 	fieldHeaders
+	fieldItems
+	fieldCommon
+	fieldThen
 	fieldCount
 )
 
@@ -80,6 +99,12 @@ const (
 // left out.
 func (m *Message) used() int {
 	switch {
+	case len(m.Then) > 0:
+		return fieldThen + 1
+	case m.Common != "":
+		return fieldCommon + 1
+	case m.Items > 0:
+		return fieldItems + 1
 	case len(m.Headers) > 0:
 		return fieldHeaders + 1
 	case m.Group != "":
@@ -131,6 +156,12 @@ func (m *Message) AppendWire(b []byte) []byte {
 			for _, k := range slices.Sorted(maps.Keys(m.Headers)) {
 				b = appendStr(appendStr(b, k), m.Headers[k])
 			}
+		case fieldItems:
+			b = appendUint(b, uint64(m.Items)) //nolint:gosec // a count
+		case fieldCommon:
+			b = appendStr(b, m.Common)
+		case fieldThen:
+			b = appendBin(b, m.Then)
 		}
 	}
 	return b
@@ -138,7 +169,7 @@ func (m *Message) AppendWire(b []byte) []byte {
 
 // WireSize is at least the number of bytes that [Message.AppendWire] appends.
 func (m *Message) WireSize() int {
-	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group)
+	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group) + len(m.Common) + len(m.Then)
 	for k, v := range m.Headers {
 		n += 10 + len(k) + len(v)
 	}
@@ -192,6 +223,12 @@ func (m *Message) ParseWire(data []byte) error {
 			m.Group = r.str("the group")
 		case fieldHeaders:
 			m.Headers = r.headers()
+		case fieldItems:
+			m.Items = int(min(r.uint("the number of items"), 1<<30)) //nolint:gosec // bounded
+		case fieldCommon:
+			m.Common = r.str("the common argument's name")
+		case fieldThen:
+			m.Then = r.bin("the continuation")
 		}
 	}
 	r.skip(n - fieldCount)

@@ -16,6 +16,7 @@ type settings struct {
 	codec  Codec
 	forms  []errorForm
 	window int
+	common *commonArg
 	err    error // the first thing wrong
 }
 

@@ -13,6 +13,11 @@ type Outcome struct {
 	Value   []byte // what the codec made of the handler's value
 	Codec   string // the codec's name; "" is msgpack
 	Err     *TaskError
+
+	// Of a task that never left the process: its value, or the very error its
+	// handler returned. They are not part of the wire form.
+	Direct any
+	Cause  error
 }
 
 // AppendWire appends the outcome's wire form to b: a version byte, then the
@@ -35,14 +40,35 @@ func (o *Outcome) AppendWire(b []byte) []byte {
 		b = appendStr(b, o.Codec)
 	}
 	if n > 5 {
-		b = appendArray(b, 5)
-		b = appendStr(b, o.Err.Kind)
-		b = appendStr(b, o.Err.Code)
-		b = appendStr(b, o.Err.Message)
-		b = appendStr(b, o.Err.Stack)
-		b = appendBin(b, o.Err.Data)
+		b = appendError(b, o.Err)
 	}
 	return b
+}
+
+func appendError(b []byte, e *TaskError) []byte {
+	b = appendArray(b, 5)
+	b = appendStr(b, e.Kind)
+	b = appendStr(b, e.Code)
+	b = appendStr(b, e.Message)
+	b = appendStr(b, e.Stack)
+	return appendBin(b, e.Data)
+}
+
+func (r *reader) taskError(attempt int) *TaskError {
+	k := r.array("the error")
+	if k < 5 && r.err == nil {
+		r.err = fmt.Errorf("%w: %d fields, an error has at least 5", ErrMalformed, k)
+	}
+	e := &TaskError{
+		Kind:    r.str("the error's kind"),
+		Code:    r.str("the error's code"),
+		Message: r.str("the error's text"),
+		Stack:   r.str("the error's stack"),
+		Data:    r.bin("the error's data"),
+		Attempt: attempt,
+	}
+	r.skip(k - 5)
+	return e
 }
 
 // ParseOutcome reads the wire form of an outcome. An error is [ErrMalformed] or
@@ -98,19 +124,7 @@ func (r *reader) outcome() (*Outcome, error) {
 		o.Codec = r.str("the codec")
 	}
 	if n > 5 && !r.nilled() {
-		k := r.array("the error")
-		if k < 5 && r.err == nil {
-			return nil, fmt.Errorf("%w: %d fields, an error has at least 5", ErrMalformed, k)
-		}
-		o.Err = &TaskError{
-			Kind:    r.str("the error's kind"),
-			Code:    r.str("the error's code"),
-			Message: r.str("the error's text"),
-			Stack:   r.str("the error's stack"),
-			Data:    r.bin("the error's data"),
-			Attempt: o.Attempt,
-		}
-		r.skip(k - 5)
+		o.Err = r.taskError(o.Attempt)
 	}
 	r.skip(n - 6)
 	return o, r.err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 )
 
@@ -11,14 +13,19 @@ import (
 // makes and resolves it; callers see it as a [Future]. Its methods may be
 // called concurrently.
 type Promise struct {
-	id TaskID
+	id      TaskID
+	queue   string // where the task is
+	group   string
+	control Control // nil if the executor has none
 
 	mu    sync.Mutex
-	done  chan struct{} // made when somebody asks for it
-	out   *Outcome      // set once
-	err   error         // set instead of out: the outcome cannot be had
-	after []*callback   // in the order of registration
-	busy  bool          // a goroutine is running the callbacks
+	ears  map[int]func(Event) // who listens to what the handler says
+	ear   int                 // the last one's number
+	done  chan struct{}       // made when somebody asks for it
+	out   *Outcome            // set once
+	err   error               // set instead of out: the outcome cannot be had
+	after []*callback         // in the order of registration
+	busy  bool                // a goroutine is running the callbacks
 }
 
 // callback runs once unless stopped.
@@ -27,8 +34,53 @@ type callback struct {
 	stopped bool
 }
 
-// NewPromise makes the promise of the task id.
+// NewPromise makes the promise of the task id. [Promise.Controlled] makes it one
+// whose task can be cancelled.
 func NewPromise(id TaskID) *Promise { return &Promise{id: id} }
+
+// Controlled says who cancels and forgets the promise's task, and where that is. It
+// is called before anybody else has the promise.
+func (p *Promise) Controlled(c Control, queue, group string) *Promise {
+	p.control, p.queue, p.group = c, queue, group
+	return p
+}
+
+// Queue is the queue of the task, and Group the consumer group whose outcome is
+// meant, as [Promise.Controlled] said.
+func (p *Promise) Queue() string { return p.queue }
+
+// Group is the consumer group whose outcome is meant; "" for a list queue.
+func (p *Promise) Group() string { return p.group }
+
+// Emit passes on what the task's handler says.
+func (p *Promise) Emit(e Event) {
+	p.mu.Lock()
+	ears := make([]func(Event), 0, len(p.ears))
+	for _, f := range p.ears {
+		ears = append(ears, f)
+	}
+	p.mu.Unlock()
+	for _, f := range ears {
+		f(e)
+	}
+}
+
+// listen calls f, which must not block, with all that is said from now on.
+func (p *Promise) listen(f func(Event)) (stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ears == nil {
+		p.ears = map[int]func(Event){}
+	}
+	p.ear++
+	n := p.ear
+	p.ears[n] = f
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.ears, n)
+	}
+}
 
 // FailedPromise makes a promise whose outcome cannot be had, for the reason err.
 func FailedPromise(id TaskID, err error) *Promise { return &Promise{id: id, err: err} }
@@ -88,6 +140,13 @@ func (p *Promise) Wait(ctx context.Context) (*Outcome, error) {
 	if o, err, ok := p.Outcome(); ok {
 		return o, err
 	}
+	if r := hostOf(ctx); r != nil && r.host != nil {
+		done, err := r.host.Wait(p)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	select {
 	case <-p.Done():
 		o, err, _ := p.Outcome()
@@ -139,23 +198,46 @@ func (p *Promise) runAfter() {
 		return
 	}
 	p.busy = true
-	go func() {
-		p.mu.Lock()
-		for len(p.after) > 0 {
-			c := p.after[0]
-			p.after = p.after[1:]
-			f := c.run
-			if c.stopped {
-				continue
-			}
-			c.run = nil
-			p.mu.Unlock()
-			f()
-			p.mu.Lock()
+	go p.callBack()
+}
+
+// callBack runs the callbacks. One that panics or ends its goroutine does not keep
+// the others from running.
+func (p *Promise) callBack() {
+	over := false
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("cenote: a callback panicked", "task_id", p.id.String(), "panic", v, "stack", string(debug.Stack()))
 		}
-		p.after, p.busy = nil, false
-		p.mu.Unlock()
+		if !over {
+			go p.callBack()
+		}
 	}()
+	for {
+		f := p.nextCallback()
+		if f == nil {
+			over = true
+			return
+		}
+		f()
+	}
+}
+
+func (p *Promise) nextCallback() func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.after) > 0 {
+		c := p.after[0]
+		p.after = p.after[1:]
+		if c.stopped {
+			continue
+		}
+		f := c.run
+		c.run = nil
+		return f
+	}
+	p.after, p.busy = nil, false
+	return nil
 }
 
 // IsWait reports whether err says that a wait ended before the task did.

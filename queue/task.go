@@ -39,11 +39,20 @@ func (t Task[In, Out]) Name() string { return t.msg.Type }
 // cancelled, with a cause, when the attempt must end.
 func (t Task[In, Out]) Handler(f func(ctx context.Context, in In) (Out, error)) Route {
 	codec := t.codec
-	r := Route{Type: t.msg.Type, codec: codec, forms: t.forms, err: t.err}
+	r := Route{Type: t.msg.Type, codec: codec, forms: t.forms, err: t.err, nth: nth[In]}
 	if f == nil {
 		return r
 	}
 	r.Handler = HandlerFunc(func(ctx context.Context, m *Message) ([]byte, error) {
+		if d := m.Direct; d != nil {
+			in, ok := d.In.(In)
+			if !ok && d.In != nil { // nil is the zero of an interface type
+				return nil, fmt.Errorf("%w: %q was submitted with a %T, its handler takes a %T", ErrTaskMismatch, m.Type, d.In, in)
+			}
+			out, err := f(ctx, in)
+			d.Out = out
+			return nil, err
+		}
 		if m.Codec != codec.Name() {
 			return nil, fmt.Errorf("%w: the argument of %q is encoded as %q, the worker's definition says %q; use one definition on both sides",
 				ErrDecode, m.Type, codecName(m.Codec), codecName(codec.Name()))
@@ -61,6 +70,15 @@ func (t Task[In, Out]) Handler(f func(ctx context.Context, in In) (Out, error)) 
 	return r
 }
 
+// nth returns the i-th of the arguments of a chunk that never left the process.
+func nth[In any](slice any, i int) (in any, n int, err error) {
+	s, ok := slice.([]In)
+	if !ok || i >= len(s) {
+		return nil, 0, fmt.Errorf("%w: a chunk of %T, the handler takes %T", ErrTaskMismatch, slice, s)
+	}
+	return s[i], len(s), nil
+}
+
 func codecName(s string) string {
 	if s == "" {
 		return "msgpack"
@@ -68,15 +86,40 @@ func codecName(s string) string {
 	return s
 }
 
-// message makes the message of one submission. It is the edge at which the
+// message makes the message of one submission to x. It is the edge at which the
 // argument's type becomes bytes.
-func (t *Task[In, Out]) message(in In, opts []Option) (*Message, error) {
-	m, codec, err := t.outline(opts)
+func (t *Task[In, Out]) message(ctx context.Context, x Executor, in In, opts []Option) (*Message, error) {
+	m, codec, err := t.outline(ctx, x, opts)
 	if err != nil {
 		return nil, err
 	}
+	if m.Direct != nil {
+		m.Direct.In = in
+		return m, nil
+	}
+	m.Payload, err = encode(codec, "argument", in)
+	return m, err
+}
+
+// outline is a message without its argument.
+func (t *Task[In, Out]) outline(ctx context.Context, x Executor, opts []Option) (*Message, Codec, error) {
+	var m *Message
+	codec, common, err := t.codec, t.common, t.err
+	if len(opts) == 0 { // the usual case takes no more than the message itself
+		plain := t.msg
+		m = &plain
+	} else {
+		s := t.settings
+		for _, o := range opts {
+			o(&s)
+		}
+		m, codec, common, err = &s.msg, s.codec, s.common, s.err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := m.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Stream && m.Group == "" {
 		m.NoReply = true
@@ -84,21 +127,17 @@ func (t *Task[In, Out]) message(in In, opts []Option) (*Message, error) {
 	if m.Key != "" && m.Keep == 0 {
 		m.Keep = DefaultKeyKeep
 	}
-	m.Payload, err = encode(codec, "argument", in)
-	return m, err
-}
-
-// outline is a message without its argument.
-func (t *Task[In, Out]) outline(opts []Option) (*Message, Codec, error) {
-	if len(opts) == 0 { // the usual case takes no more than the message itself
-		m := t.msg
-		return &m, t.codec, t.err
+	if d, ok := x.(DirectExecutor); ok && d.Direct() {
+		m.Direct = &Direct{}
 	}
-	s := t.settings
-	for _, o := range opts {
-		o(&s)
+	if common != nil {
+		if m.Direct != nil {
+			m.Direct.Common = common.value
+		} else if m.Common, err = common.share(ctx, x, m.Queue, codec); err != nil {
+			return nil, nil, err
+		}
 	}
-	return &s.msg, s.codec, s.err
+	return m, codec, nil
 }
 
 // Submit sends one task to x and returns its future.
@@ -112,7 +151,7 @@ func (t *Task[In, Out]) outline(opts []Option) (*Message, Codec, error) {
 // A cancellation without one may have to wait for the Redis client's read timeout
 // (3 seconds unless set) if Redis hangs at that moment.
 func (t Task[In, Out]) Submit(ctx context.Context, x Executor, in In, opts ...Option) (*Future[Out], error) {
-	m, err := t.message(in, opts)
+	m, err := t.message(ctx, x, in, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +171,7 @@ func (t Task[In, Out]) SubmitAll(ctx context.Context, x Executor, ins []In, opts
 	ms := make([]*Message, 0, len(ins))
 	at := make([]int, 0, len(ins))
 	for i, in := range ins {
-		m, err := t.message(in, opts)
+		m, err := t.message(ctx, x, in, opts)
 		if err != nil {
 			bulk.Errs[i] = err
 			continue
@@ -278,6 +317,16 @@ func (f *Future[Out]) OnDone(fn func(Out, error)) (stop func() bool) {
 // value is the edge at which bytes become the value's type.
 func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	var out Out
+	if o.Cause != nil {
+		return out, o.Cause
+	}
+	if o.Direct != nil && o.Err == nil {
+		out, ok := o.Direct.(Out)
+		if !ok {
+			return out, fmt.Errorf("%w: the value is a %T, this program's definition says %T", ErrTaskMismatch, o.Direct, out)
+		}
+		return out, nil
+	}
 	if o.Err != nil {
 		return out, o.Err.resolve(f.codec, f.forms)
 	}

@@ -1,0 +1,210 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// A chunk is one message that carries many arguments of a Map, so that short tasks
+// share the cost of a trip. Its payload is the arguments, each as a msgpack bin of
+// what the codec made of it. Its value is the microseconds that running them took,
+// as a msgpack uint, and then for each argument, in the same order, what became of
+// it: a bin of the value, or an error as in an [Outcome].
+
+// recordEvery is how often a long chunk puts on record what it has done, so that a
+// worker that takes it over goes on from there.
+const recordEvery = 250 * time.Millisecond
+
+// itemRunner runs the items of one chunk, one after the other.
+type itemRunner struct {
+	ctx     context.Context
+	h       Handler
+	msg     *Message
+	item    Message // the one that runs
+	codec   Codec
+	forms   []errorForm
+	out     []byte
+	told    int // of out was recorded
+	at      int // the next item
+	rest    []byte
+	attempt int
+	last    time.Time // of the last record
+}
+
+// itemResult is what became of one item of a chunk that never left the process.
+type itemResult struct {
+	out any
+	err error
+}
+
+// runChunk runs the items of m and returns its value. What the items come to is
+// part of that; an error means that the chunk as a whole did not come to its end.
+func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, error) {
+	began := time.Now()
+	r := &itemRunner{ctx: ctx, h: h, msg: m, codec: route.codec, forms: route.forms, item: *m, last: began, attempt: FromContext(ctx).Attempt}
+	r.item.Items, r.item.Payload, r.item.Direct, r.item.Then = 0, nil, nil, nil
+	if m.Direct != nil {
+		results := make([]itemResult, m.Items)
+		for ; r.at < m.Items && ctx.Err() == nil; r.at++ {
+			in, n, err := route.nth(m.Direct.In, r.at)
+			if err == nil && n != m.Items {
+				err = fmt.Errorf("%w: %d arguments, the message says %d", ErrMalformed, n, m.Items)
+			}
+			if err != nil {
+				return nil, err
+			}
+			d := Direct{In: in, Common: m.Direct.Common}
+			r.item.Direct = &d
+			_, err = r.tries()
+			results[r.at] = itemResult{d.Out, err}
+		}
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
+		m.Direct.Out = results
+		return nil, nil
+	}
+	if err := r.recall(); err != nil {
+		return nil, err
+	}
+	in := &reader{data: m.Payload}
+	for i := range m.Items {
+		arg := in.bin("an argument")
+		if in.err != nil {
+			return nil, in.err
+		}
+		if i < r.at {
+			continue // on record since an earlier delivery
+		}
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
+		r.item.Payload = arg
+		value, err := r.tries()
+		r.at++
+		if err != nil {
+			if cause := r.interrupted(); cause != nil {
+				return nil, cause
+			}
+			r.out = appendError(r.out, newTaskError(r.codec, r.forms, err, r.attempt))
+		} else {
+			r.out = appendBin(r.out, value)
+		}
+		r.record()
+	}
+	if err := in.end(); err != nil {
+		return nil, err
+	}
+	value := appendUint(make([]byte, 0, 10+len(r.out)), uint64(max(time.Since(began), 0)/time.Microsecond)) //nolint:gosec // not negative
+	return append(value, r.out...), nil
+}
+
+// interrupted returns why the chunk must end before its last item, if it must.
+func (r *itemRunner) interrupted() error {
+	if r.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
+// tries runs the item, and again while it fails and has retries left.
+func (r *itemRunner) tries() ([]byte, error) {
+	for n := 1; ; n++ {
+		value, err := r.call()
+		if err == nil || r.ctx.Err() != nil {
+			return value, err
+		}
+		v := Decide(err, Attempt{Number: n, Retries: r.msg.Retries, Backoff: r.msg.Backoff, Jitter: 0.5})
+		if v.Kind != VerdictRetry {
+			return nil, err
+		}
+		wait := time.NewTimer(v.Delay)
+		select {
+		case <-wait.C:
+		case <-r.ctx.Done():
+			wait.Stop()
+			return nil, err
+		}
+	}
+}
+
+// call runs the item once.
+func (r *itemRunner) call() (value []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			value, err = nil, &PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	value, err = r.h.Handle(r.ctx, &r.item)
+	if err != nil {
+		err = attemptError(r.ctx, err)
+	}
+	return value, err
+}
+
+// recall takes up what an earlier delivery has put on record.
+func (r *itemRunner) recall() error {
+	host := hostOf(r.ctx)
+	if host == nil || host.host == nil || host.running.Token <= 1 {
+		return nil
+	}
+	part, err := host.host.Recall(r.ctx)
+	if err != nil || len(part) == 0 {
+		return err
+	}
+	in := &reader{data: part}
+	for len(in.data) > 0 && r.at < r.msg.Items {
+		if in.item(); in.err != nil {
+			return in.err
+		}
+		r.at++
+	}
+	r.out = append(r.out, part[:len(part)-len(in.data)]...)
+	r.told = len(r.out)
+	return nil
+}
+
+// record puts on record what was done since the last time, every now and then.
+func (r *itemRunner) record() {
+	host := hostOf(r.ctx)
+	if host == nil || host.host == nil || r.at == r.msg.Items || time.Since(r.last) < recordEvery {
+		return
+	}
+	if host.host.Record(r.ctx, r.out[r.told:]) == nil {
+		r.told = len(r.out)
+	}
+	r.last = time.Now()
+}
+
+// appendItem adds an argument to the payload of a chunk.
+func appendItem(payload, arg []byte) []byte { return appendBin(payload, arg) }
+
+// chunkItem is what became of one item of a chunk.
+type chunkItem struct {
+	value []byte
+	err   *TaskError
+}
+
+// item reads what became of one item.
+func (r *reader) item() chunkItem {
+	if r.err == nil && len(r.data) > 0 && isBin(r.data[0]) {
+		return chunkItem{value: r.bin("a value")}
+	}
+	return chunkItem{err: r.taskError(0)}
+}
+
+// parseChunk reads the value of a chunk of n items.
+func parseChunk(value []byte, n int) (took time.Duration, items []chunkItem, err error) {
+	r := &reader{data: value}
+	took = time.Duration(min(r.uint("the time it took"), 1<<40)) * time.Microsecond //nolint:gosec // bounded
+	items = make([]chunkItem, 0, min(n, len(value)))
+	for range n {
+		items = append(items, r.item())
+		if r.err != nil {
+			return 0, nil, r.err
+		}
+	}
+	return took, items, r.end()
+}
