@@ -320,6 +320,9 @@ func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	if o.Cause != nil {
 		return out, o.Cause
 	}
+	if o.Direct == (directNil{}) {
+		return out, nil
+	}
 	if o.Direct != nil && o.Err == nil {
 		out, ok := o.Direct.(Out)
 		if !ok {

@@ -1,0 +1,510 @@
+package pool
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// LocalPool runs tasks on goroutines of this process; [Local] makes one. Its
+// methods may be called concurrently.
+//
+// Values and errors come back as they are: a future's error is the very error
+// that the handler returned. A task that nobody has a handler for is refused when
+// it is submitted, with [queue.ErrUnknownType].
+type LocalPool struct {
+	cfg     Config
+	mux     *queue.Mux
+	types   map[string]bool
+	life    context.Context // ends with Terminate
+	endLife context.CancelCauseFunc
+	done    chan struct{} // closed when everything has ended after Close
+
+	mu     sync.Mutex
+	size   int             // how many tasks may run at once
+	tasks  map[place]*task // that have not ended
+	rows   [3]list         // what waits for a worker: high, normal, low
+	later  list            // what waits for its time
+	kept   map[place]kept  // what has ended
+	sweep  int             // the size of kept at which to look for what is too old
+	room   chan struct{}   // closed when there is room; nil if nobody waits for it
+	shared map[string]*sharedArg
+
+	// A slot is the right to run a task. A worker holds at most one.
+	held      int // slots
+	handed    int // of them, those of workers that have not looked for a task yet
+	blocked   int // of them, those of tasks that are stuck
+	workers   int // goroutines
+	idle      []*worker
+	returning []chan struct{} // handlers that come back from Aside and need a slot
+
+	closed bool
+	hurry  bool  // what has not started never will
+	broken error // why the pool is of no use any more
+	over   bool  // done is closed
+}
+
+var (
+	_ queue.DirectExecutor = (*LocalPool)(nil)
+	_ queue.Sizer          = (*LocalPool)(nil)
+	_ queue.Control        = (*LocalPool)(nil)
+	_ queue.Sharer         = (*LocalPool)(nil)
+)
+
+// kept is the promise of a task that has ended, for whoever asks by id.
+type kept struct {
+	promise *queue.Promise
+	until   time.Time
+}
+
+// Direct reports whether arguments and values are passed as they are.
+func (p *LocalPool) Direct() bool { return !p.cfg.Strict }
+
+// Workers is how many tasks run at once.
+func (p *LocalPool) Workers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size
+}
+
+// Submit accepts m, which belongs to the pool from then on. A pool that was closed
+// answers [queue.ErrClosed], a broken one [queue.ErrPoolBroken]. ctx bounds the
+// wait for room; see [Config.MaxQueued].
+func (p *LocalPool) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
+	if !p.types[m.Type] {
+		return nil, fmt.Errorf("%w: %q; give its handler to pool.Local", queue.ErrUnknownType, m.Type)
+	}
+	if m.Stream {
+		return nil, fmt.Errorf("%w: %q is on a stream, a pool in the process has none", queue.ErrOption, m.Type)
+	}
+	return p.submit(ctx, m, p.mux)
+}
+
+func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux) (*queue.Promise, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("submit %q: %w", m.Type, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case p.closed:
+			return nil, fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
+		case p.broken != nil:
+			return nil, p.broken
+		case p.cfg.MaxQueued == 0 || p.queued() < p.cfg.MaxQueued || p.ours(ctx):
+			return p.accept(m, mux), nil
+		}
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.mu.Unlock()
+		var err error
+		select {
+		case <-room:
+		case <-ctx.Done():
+			err = fmt.Errorf("submit %q: the pool is full: %w", m.Type, ctx.Err())
+		}
+		p.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ours reports whether ctx is that of a handler of this pool. p.mu is held.
+func (p *LocalPool) ours(ctx context.Context) bool {
+	r := queue.FromContext(ctx)
+	return p.tasks[place{r.Queue, r.ID}] != nil
+}
+
+// queued is how many tasks have not begun. p.mu is held.
+func (p *LocalPool) queued() int { return p.ready() + p.later.n }
+
+// ready is how many wait for nothing but a worker. p.mu is held.
+func (p *LocalPool) ready() int { return p.rows[0].n + p.rows[1].n + p.rows[2].n }
+
+// SubmitAll accepts the messages one after the other.
+func (p *LocalPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.Promise, []error) {
+	promises := make([]*queue.Promise, len(ms))
+	var errs []error
+	for i, m := range ms {
+		var err error
+		if promises[i], err = p.Submit(ctx, m); err != nil {
+			if errs == nil {
+				errs = make([]error, len(ms))
+			}
+			errs[i] = err
+		}
+	}
+	return promises, errs
+}
+
+// Open returns the promise of a task that has not ended, or whose outcome is kept.
+// That of any other fails with [queue.ErrResultExpired].
+func (p *LocalPool) Open(_ context.Context, m *queue.Message) (*queue.Promise, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.known(place{m.Queue, m.ID}); known != nil {
+		return known, nil
+	}
+	return queue.FailedPromise(m.ID, fmt.Errorf("%w: the pool knows no task %s on %q", queue.ErrResultExpired, m.ID, m.Queue)), nil
+}
+
+// known returns the promise of the task at a place, or nil. p.mu is held.
+func (p *LocalPool) known(at place) *queue.Promise {
+	if t := p.tasks[at]; t != nil {
+		return t.promise
+	}
+	if k, ok := p.kept[at]; ok && time.Now().Before(k.until) {
+		return k.promise
+	}
+	return nil
+}
+
+// accept takes m in. p.mu is held.
+func (p *LocalPool) accept(m *queue.Message, mux *queue.Mux) *queue.Promise {
+	if m.Key != "" {
+		m.ID = queue.KeyTaskID(m.Key, 1)
+	} else {
+		m.ID = queue.NewTaskID(0)
+	}
+	t := &task{pool: p, place: place{m.Queue, m.ID}, mux: mux, msg: m, direct: m.Direct != nil}
+	if m.Key != "" {
+		if known := p.known(t.place); known != nil {
+			return p.answer(m, known)
+		}
+	}
+	if !t.direct {
+		t.wire = m.AppendWire(nil)
+		t.msg = &queue.Message{Type: m.Type, ID: m.ID, Queue: m.Queue, Priority: m.Priority, Keep: m.Keep, Common: m.Common, Codec: m.Codec}
+	}
+	t.promise = queue.NewPromise(m.ID).Controlled(p, m.Queue, "")
+	p.tasks[t.place] = t
+	if m.Expire > 0 {
+		t.expires = time.Now().Add(m.Expire)
+	}
+	wait := m.Delay
+	if !m.RunAt.IsZero() {
+		wait = max(wait, time.Until(m.RunAt))
+	}
+	if wait > 0 {
+		t.stage = delayed
+		p.after(t, wait)
+	} else {
+		p.enqueue(t)
+	}
+	return p.answer(m, t.promise)
+}
+
+// answer is what the submitter of m gets.
+func (p *LocalPool) answer(m *queue.Message, promise *queue.Promise) *queue.Promise {
+	if m.NoReply {
+		return queue.FailedPromise(m.ID, fmt.Errorf("%w: %s", queue.ErrNoReply, m.ID)).Controlled(p, m.Queue, "")
+	}
+	return promise
+}
+
+// enqueue makes t wait for a worker. p.mu is held.
+func (p *LocalPool) enqueue(t *task) {
+	t.stage = waiting
+	row := 1
+	switch t.msg.Priority {
+	case queue.High:
+		row = 0
+	case queue.Low:
+		row = 2
+	}
+	p.rows[row].push(t)
+	p.dispatch()
+}
+
+// after makes t wait for its time. p.mu is held.
+func (p *LocalPool) after(t *task, wait time.Duration) {
+	p.later.push(t)
+	t.timer = time.AfterFunc(max(wait, 0), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if t.stage == delayed {
+			t.leave()
+			t.timer = nil
+			p.enqueue(t)
+		}
+	})
+}
+
+// mayStart reports whether there is a slot for one more. Workers that all wait for
+// tasks of the pool, as they may after Resize, do not count. p.mu is held.
+func (p *LocalPool) mayStart() bool { return p.held < p.size || p.held == p.blocked }
+
+// dispatch hands slots to workers while there are tasks for them. p.mu is held.
+func (p *LocalPool) dispatch() {
+	for p.ready() > p.handed && p.mayStart() {
+		p.held++
+		p.handed++
+		if n := len(p.idle) - 1; n >= 0 {
+			w := p.idle[n]
+			p.idle[n] = nil
+			p.idle = p.idle[:n]
+			w.handed = true
+			w.wake <- true
+			continue
+		}
+		p.workers++
+		w := &worker{pool: p, wake: make(chan bool, 1), slot: true, handed: true}
+		go w.loop()
+	}
+}
+
+// welcome gives free slots to the handlers that come back from Aside. p.mu is held.
+func (p *LocalPool) welcome() {
+	for len(p.returning) > 0 && (p.mayStart() || p.life.Err() != nil) {
+		p.held++
+		close(p.returning[0])
+		p.returning = p.returning[1:]
+	}
+}
+
+// spread gives away slots that have become free. p.mu is held.
+func (p *LocalPool) spread() {
+	p.welcome()
+	p.dispatch()
+}
+
+// backFromAside returns when u has a slot again.
+func (p *LocalPool) backFromAside(u *turn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u.asides == 1 && !u.over {
+		slot := make(chan struct{})
+		p.returning = append(p.returning, slot)
+		p.welcome()
+		p.mu.Unlock()
+		<-slot
+		p.mu.Lock()
+		if u.over { // its handler has not waited for it
+			p.held--
+			p.spread()
+		}
+	}
+	p.change(u, func() { u.asides-- })
+}
+
+// change does what may make u stuck or not. p.mu is held.
+func (p *LocalPool) change(u *turn, do func()) {
+	was := u.stuck()
+	do()
+	switch is := u.stuck(); {
+	case is && !was:
+		p.blocked++
+		p.spread()
+	case was && !is:
+		p.blocked--
+	}
+}
+
+// take begins the next task, if there is a slot for it. p.mu is held.
+func (p *LocalPool) take() *task {
+	for i := range p.rows {
+		for p.rows[i].first != nil && p.mayStart() {
+			t := p.rows[i].first
+			t.leave()
+			p.madeRoom()
+			if t.attempt == 0 && !t.expires.IsZero() && time.Now().After(t.expires) {
+				p.finish(t, t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
+				continue
+			}
+			p.held++
+			t.begin()
+			return t
+		}
+	}
+	return nil
+}
+
+func (p *LocalPool) madeRoom() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// finish settles t and lets go of it. p.mu is held.
+func (p *LocalPool) finish(t *task, o *queue.Outcome) {
+	t.stage = ended
+	t.leave()
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+	delete(p.tasks, t.place)
+	if keep := t.msg.Keep; keep > 0 {
+		p.keep(t, keep)
+	}
+	if o != nil {
+		t.promise.Resolve(o)
+	}
+	p.settle()
+}
+
+// keep keeps t's promise for a while. p.mu is held.
+func (p *LocalPool) keep(t *task, d time.Duration) {
+	now := time.Now()
+	if len(p.kept) >= max(p.sweep, 1000) { // now and then, so that it costs next to nothing a task
+		for at, k := range p.kept {
+			if !now.Before(k.until) {
+				delete(p.kept, at)
+			}
+		}
+		p.sweep = 2 * len(p.kept)
+	}
+	p.kept[t.place] = kept{t.promise, now.Add(d)}
+}
+
+// settle sends the workers home when there is nothing left to do. p.mu is held.
+func (p *LocalPool) settle() {
+	if !p.closed || len(p.tasks) > 0 {
+		return
+	}
+	for _, w := range p.idle {
+		w.wake <- false
+	}
+	p.idle = nil
+	if p.workers == 0 && !p.over {
+		p.over = true
+		p.endLife(queue.ErrClosed)
+		close(p.done)
+	}
+}
+
+// leave is a worker's last word. p.mu is held.
+func (p *LocalPool) leave() {
+	p.workers--
+	p.settle()
+}
+
+// unbegun calls do with every task that has not begun. p.mu is held.
+func (p *LocalPool) unbegun(do func(t *task)) {
+	for _, l := range [...]*list{&p.rows[0], &p.rows[1], &p.rows[2], &p.later} {
+		for l.first != nil {
+			t := l.first
+			t.leave()
+			do(t)
+		}
+	}
+	p.madeRoom()
+}
+
+// fail breaks the pool. p.mu is held.
+func (p *LocalPool) fail(err error) {
+	if p.broken != nil || p.hurry {
+		return
+	}
+	p.broken = err
+	p.unbegun(func(t *task) {
+		t.promise.Fail(err)
+		t.msg.Keep = 0
+		p.finish(t, nil)
+	})
+}
+
+// Cancel cancels the promises' tasks as [queue.Control] says. Handlers are
+// goroutines, so that [queue.Kill] is refused with [queue.ErrNotKillable]. It does
+// not wait: ctx is not looked at.
+func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Cancellation) ([]queue.CancelResult, error) {
+	results := make([]queue.CancelResult, len(ps))
+	if how.Kill {
+		return results, fmt.Errorf("%w: interrupt the task, or run it on child processes", queue.ErrNotKillable)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, promise := range ps {
+		t := p.tasks[place{promise.Queue(), promise.ID()}]
+		switch {
+		case t == nil:
+		case t.stage != running:
+			p.callOff(t)
+			p.madeRoom()
+			results[i] = queue.CancelBeforeStart
+		case how.Interrupt:
+			t.turn.cancel(queue.ErrCancelled)
+			results[i] = queue.CancelInterrupted
+		}
+	}
+	return results, nil
+}
+
+// callOff ends t, which does not run. p.mu is held.
+func (p *LocalPool) callOff(t *task) {
+	p.finish(t, t.failure(queue.StateCancelled, fmt.Errorf("%w: before it started", queue.ErrCancelled)))
+}
+
+// Forget lets go of the promise's outcome.
+func (p *LocalPool) Forget(_ context.Context, promise *queue.Promise) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := place{promise.Queue(), promise.ID()}
+	if t := p.tasks[at]; t != nil {
+		t.msg.Keep = 0
+	}
+	delete(p.kept, at)
+	promise.Fail(fmt.Errorf("%w: forgotten", queue.ErrResultExpired))
+	return nil
+}
+
+// sharedAge is how long a common argument is kept after it was last shared.
+const sharedAge = 25 * time.Hour
+
+// sharedArg is a common argument of a strict pool.
+type sharedArg struct {
+	data []byte
+	used time.Time // under LocalPool.mu
+
+	mu     sync.Mutex
+	loaded map[string]any // by task type
+}
+
+// Share keeps data for the tasks of a strict pool.
+func (p *LocalPool) Share(_ context.Context, _ string, data []byte) (string, error) {
+	sum := sha256.Sum256(data)
+	ref := hex.EncodeToString(sum[:])
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for old, s := range p.shared {
+		if now.Sub(s.used) > sharedAge {
+			delete(p.shared, old)
+		}
+	}
+	if p.shared[ref] == nil {
+		p.shared[ref] = &sharedArg{data: data, loaded: map[string]any{}}
+	}
+	p.shared[ref].used = now
+	return ref, nil
+}
+
+// common loads what Share has kept, once for each task type.
+func (p *LocalPool) common(ref, kind string, load func([]byte) (any, error)) (any, error) {
+	p.mu.Lock()
+	s := p.shared[ref]
+	p.mu.Unlock()
+	if s == nil {
+		return nil, fmt.Errorf("%w: the common argument %s", queue.ErrResultExpired, ref)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.loaded[kind]; ok {
+		return v, nil
+	}
+	v, err := load(s.data)
+	if err == nil {
+		s.loaded[kind] = v
+	}
+	return v, err
+}

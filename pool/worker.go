@@ -1,0 +1,124 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// worker is one goroutine of a pool. Its fields are its own, except that who wakes
+// it sets handed under pool.mu.
+type worker struct {
+	pool   *LocalPool
+	wake   chan bool // true: it was handed a slot; false: it is not needed any more
+	slot   bool      // it may run a task
+	handed bool      // the slot was handed to it, and it has not looked for a task yet
+	ready  bool      // the Initializer has run
+	failed int       // how often in a row the Initializer has failed
+}
+
+// initTries is how often the Initializer may fail in a row, and initPause how
+// long a worker waits after the first time.
+const (
+	initTries = 3
+	initPause = 10 * time.Millisecond
+)
+
+func (w *worker) loop() {
+	gone := true // the goroutine is being ended by a handler
+	defer func() {
+		if gone {
+			w.ready = false // the one that takes its place is a new goroutine
+			go w.loop()
+		}
+	}()
+	for w.init() {
+		t := w.next()
+		if t == nil {
+			break
+		}
+		t.run(func(keeps bool) { w.slot = keeps })
+	}
+	gone = false
+}
+
+// init runs the Initializer if it has not. It returns false if it cannot.
+func (w *worker) init() bool {
+	p := w.pool
+	if w.ready || p.cfg.Initializer == nil {
+		return true
+	}
+	h := queue.HandlerFunc(func(ctx context.Context, _ *queue.Message) ([]byte, error) { return nil, p.cfg.Initializer(ctx) })
+	var last error
+	for w.failed < initTries {
+		if w.failed > 0 {
+			pause := time.NewTimer(initPause << (w.failed - 1))
+			select {
+			case <-pause.C:
+			case <-p.life.Done():
+				pause.Stop()
+			}
+		}
+		if p.life.Err() != nil {
+			break
+		}
+		w.failed++ // first, as the Initializer may end the goroutine
+		run.Call(p.life, h, nil, func(_ []byte, err error) { last = err })
+		if last == nil {
+			w.ready, w.failed = true, 0
+			return true
+		}
+	}
+	if last == nil {
+		last = queue.ErrExited
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail(fmt.Errorf("%w: the Initializer failed %d times in a row: %w", queue.ErrPoolBroken, w.failed, last))
+	if w.handed {
+		p.handed--
+	}
+	if w.slot {
+		p.held--
+	}
+	p.spread()
+	p.leave()
+	return false
+}
+
+// next waits for a task for w. It returns nil if w is not needed any more.
+func (w *worker) next() *task {
+	p := w.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if w.handed {
+			w.handed = false
+			p.handed--
+		}
+		if w.slot {
+			w.slot = false
+			p.held--
+			p.welcome()
+		}
+		if t := p.take(); t != nil {
+			w.slot = true
+			return t
+		}
+		if p.closed && len(p.tasks) == 0 || len(p.idle)+p.held >= p.size {
+			p.leave()
+			return nil
+		}
+		p.idle = append(p.idle, w)
+		p.mu.Unlock()
+		w.slot = <-w.wake
+		p.mu.Lock()
+		if !w.slot {
+			p.leave()
+			return nil
+		}
+	}
+}
