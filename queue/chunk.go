@@ -35,8 +35,9 @@ type itemRunner struct {
 
 // itemResult is what became of one item of a chunk that never left the process.
 type itemResult struct {
-	out any
-	err error
+	out  any
+	err  error
+	took time.Duration // of the first: how long all of them took
 }
 
 // runChunk runs the items of m and returns its value. What the items come to is
@@ -58,11 +59,12 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 			d := Direct{In: in, Common: m.Direct.Common}
 			r.item.Direct = &d
 			_, err = r.tries()
-			results[r.at] = itemResult{d.Out, err}
+			results[r.at] = itemResult{out: d.Out, err: err}
 		}
 		if err := r.interrupted(); err != nil {
 			return nil, err
 		}
+		results[0].took = time.Since(began)
 		m.Direct.Out = results
 		return nil, nil
 	}

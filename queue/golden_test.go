@@ -34,6 +34,9 @@ type messageVector struct {
 		Codec         string            `json:"codec"`
 		Group         string            `json:"group"`
 		Headers       map[string]string `json:"headers"`
+		Items         int
+		Common        string
+		Then          string // hex
 	}
 }
 
@@ -43,7 +46,7 @@ func (v *messageVector) message(t *testing.T) *queue.Message {
 	return &queue.Message{
 		Type: f.Type, Payload: unhex(t, f.Payload), ReplyTo: f.ReplyTo, Retries: f.Retries,
 		Timeout: ms(f.TimeoutMs), Keep: ms(f.KeepMs), Backoff: queue.Backoff{Base: ms(f.BackoffBaseMs), Max: ms(f.BackoffMaxMs)},
-		Codec: f.Codec, Group: f.Group, Headers: f.Headers,
+		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then),
 	}
 }
 
@@ -117,7 +120,7 @@ func TestMessagesAreWrittenAsTheVectorsSay(t *testing.T) {
 			}
 			sameMessage(t, unhex(t, v.Hex), m)
 			f := v.Fields
-			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers}
+			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then}
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}
@@ -137,6 +140,9 @@ func sameMessage(t *testing.T, wire []byte, want *queue.Message) {
 	}
 	if len(got.Payload) == 0 && len(want.Payload) == 0 {
 		got.Payload, want.Payload = nil, nil
+	}
+	if len(got.Then) == 0 && len(want.Then) == 0 {
+		got.Then, want.Then = nil, nil
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
@@ -253,6 +259,70 @@ func TestWhatTheVectorsRefuseIsRefused(t *testing.T) {
 			}
 			if want == nil || !errors.Is(err, want) {
 				t.Errorf("%s %s: error %v, want %v", v.What, v.Hex, err, want)
+			}
+		})
+	}
+}
+
+type chunkVector struct {
+	Name    string
+	Args    []string // hex, as the codec makes them
+	Payload string   // hex
+	Value   string   // hex
+	Micros  int64
+	Results []struct {
+		Value string // hex
+		Error []string
+	}
+}
+
+// A chunk's payload and value, read by a library that knows nothing of this package.
+func TestChunksAreWrittenAsTheVectorsSay(t *testing.T) {
+	for _, v := range vectors[chunkVector](t, "chunks.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			var payload []byte
+			dec := msgpack.NewDecoder(bytes.NewReader(unhex(t, v.Payload)))
+			for i, a := range v.Args {
+				got, err := dec.DecodeBytes()
+				if err != nil || !bytes.Equal(got, unhex(t, a)) {
+					t.Errorf("argument %d is %x, %v; want %s", i, got, err, a)
+				}
+				payload = append(payload, queue.AppendItem(nil, unhex(t, a))...)
+			}
+			if hex.EncodeToString(payload) != v.Payload {
+				t.Errorf("wrote %x, the vector is %s", payload, v.Payload)
+			}
+			took, items, err := queue.ParseChunk(unhex(t, v.Value), len(v.Results))
+			if err != nil || took.Microseconds() != v.Micros {
+				t.Fatalf("took %v, %v; want %d us", took, err, v.Micros)
+			}
+			dec = msgpack.NewDecoder(bytes.NewReader(unhex(t, v.Value)))
+			if n, err := dec.DecodeInt64(); n != v.Micros || err != nil {
+				t.Errorf("msgpack reads %d us, %v", n, err)
+			}
+			for i, r := range v.Results {
+				foreign, err := dec.DecodeInterface()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(r.Error) == 0 {
+					if got, e := queue.ChunkItem(items[i]); e != nil || hex.EncodeToString(got) != r.Value || plainText(foreign) != r.Value {
+						t.Errorf("result %d is %x, %v; want %s", i, got, e, r.Value)
+					}
+					continue
+				}
+				_, e := queue.ChunkItem(items[i])
+				if e == nil {
+					t.Fatalf("result %d is no error", i)
+				}
+				got := []any{e.Kind, e.Code, e.Message, e.Stack, hex.EncodeToString(e.Data)}
+				want := make([]any, len(r.Error))
+				for k, s := range r.Error {
+					want[k] = s
+				}
+				if plainText(got) != plainText(want) || plainText(foreign) != plainText(want) {
+					t.Errorf("result %d is %v, want %v", i, got, want)
+				}
 			}
 		})
 	}

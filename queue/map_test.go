@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -15,15 +18,15 @@ import (
 // told as well.
 type counted struct {
 	n       int
-	pulled  int
-	stopped bool
+	pulled  atomic.Int64
+	stopped atomic.Bool
 }
 
 func (c *counted) seq() iter.Seq[int] {
 	return func(yield func(int) bool) {
-		defer func() { c.stopped = true }()
+		defer func() { c.stopped.Store(true) }()
 		for i := range c.n {
-			c.pulled++
+			c.pulled.Add(1)
 			if !yield(i) {
 				return
 			}
@@ -85,8 +88,8 @@ func TestMapIsLazy(t *testing.T) {
 			f := newFake(t, double.Handler(doubling))
 			src := &counted{n: 1000}
 			seq := do(double, t.Context(), f, src.seq(), queue.Window(3))
-			if src.pulled != 0 {
-				t.Fatalf("%d arguments were pulled before anybody ranged", src.pulled)
+			if src.pulled.Load() != 0 {
+				t.Fatalf("%d arguments were pulled before anybody ranged", src.pulled.Load())
 			}
 			seen := 0
 			for _, err := range seq {
@@ -94,16 +97,14 @@ func TestMapIsLazy(t *testing.T) {
 					t.Fatal(err)
 				}
 				seen++
-				if src.pulled > seen+3 || f.count() > seen+3 {
-					t.Fatalf("after %d values %d arguments were pulled and %d submitted; the window is 3", seen, src.pulled, f.count())
+				if src.pulled.Load() > int64(seen+3) || f.count() > seen+3 {
+					t.Fatalf("after %d values %d arguments were pulled and %d submitted; the window is 3", seen, src.pulled.Load(), f.count())
 				}
 				if seen == 10 {
 					break
 				}
 			}
-			if !src.stopped {
-				t.Error("the source was not told that nobody wants more")
-			}
+			eventually(t, "the source is told that nobody wants more", src.stopped.Load)
 			if f.count() > 13 {
 				t.Errorf("%d tasks for 10 values and a window of 3", f.count())
 			}
@@ -111,14 +112,29 @@ func TestMapIsLazy(t *testing.T) {
 	}
 }
 
+// eventually waits for what comes by itself.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(30 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(limit) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 func TestMapDefaultWindow(t *testing.T) {
 	f := newFake(t, double.Handler(doubling))
+	f.gate = true
 	src := &counted{n: 2000}
+	go func() {
+		f.await(queue.DefaultWindow)
+		f.let(0)
+	}()
 	for range double.Map(t.Context(), f, src.seq()) {
 		break
 	}
-	if src.pulled != queue.DefaultWindow {
-		t.Errorf("%d in flight, want %d", src.pulled, queue.DefaultWindow)
+	if n := src.pulled.Load(); n < queue.DefaultWindow || n > queue.DefaultWindow+1 {
+		t.Errorf("%d in flight, want %d, and one more for the value that was yielded", n, queue.DefaultWindow)
 	}
 }
 

@@ -16,6 +16,8 @@ type settings struct {
 	codec  Codec
 	forms  []errorForm
 	window int
+	chunk  int // how many arguments of a Map share a message; 0 is measured
+	fast   bool
 	common *commonArg
 	err    error // the first thing wrong
 }

@@ -1,0 +1,319 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+)
+
+// MapError says which items of a [Task.MapAll], a [Task.MapAsync] or a [Gather]
+// have no value.
+type MapError struct {
+	Index  int           // the first one's position; with FailFast, of those that were not just cancelled
+	Err    error         // its error
+	Failed map[int]error // all of them, by position
+	Total  int           // of how many items
+}
+
+func (e *MapError) Error() string {
+	return fmt.Sprintf("%d of %d items failed; number %d: %v", len(e.Failed), e.Total, e.Index, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *MapError) Unwrap() error { return e.Err }
+
+// newMapError returns nil if nothing failed.
+func newMapError(failed map[int]error, total int, fast bool) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	e := &MapError{Index: -1, Failed: failed, Total: total}
+	for i, err := range failed {
+		if fast && errors.Is(err, ErrCancelled) {
+			continue
+		}
+		if e.Index < 0 || i < e.Index {
+			e.Index, e.Err = i, err
+		}
+	}
+	if e.Index < 0 {
+		return newMapError(failed, total, false)
+	}
+	return e
+}
+
+// FailFast makes the first error of a [Task.MapAll] or [Task.MapAsync] end it:
+// what was not submitted never is, what has not started is cancelled, and what runs
+// is interrupted, as far as the executor can. All these have [ErrCancelled].
+func FailFast() Option { return func(s *settings) { s.fast = true } }
+
+// MapAll submits a task for each argument of src and returns the values in the
+// order of the arguments when all tasks have ended.
+//
+// If some have failed, the error is a [*MapError] and the others' values are there.
+// ctx bounds it all: when it ends, the error of those that are not finished is
+// [ErrNotReady], and those that have not started are cancelled if the executor can.
+// src is pulled to its end, by the caller, before anything is submitted; if it
+// panics or fails (see [Fallible]), nothing is.
+func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In], opts ...Option) ([]Out, error) {
+	m, err := t.mapping(ctx, x, opts)
+	if err != nil {
+		return nil, err
+	}
+	ins, err := collect(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	n := len(ins)
+	outs, heard, failed := make([]Out, n), make([]bool, n), map[int]error{}
+	rest := fmt.Errorf("%w: another item failed first", ErrCancelled)
+	take := func(it Item[In, Out]) bool {
+		if it.Index < 0 {
+			rest = it.Err
+			return false
+		}
+		outs[it.Index], heard[it.Index] = it.Out, true
+		if it.Err != nil {
+			failed[it.Index] = it.Err
+		}
+		return it.Err == nil || !m.t.fast
+	}
+	m.total = n
+	m.start(slices.Values(ins))
+	m.each(take)
+	m.stop(Cancellation{Interrupt: m.t.fast})
+	if m.t.fast && len(failed) > 0 {
+		if err := m.drain(func(it Item[In, Out]) { take(it) }); err != nil {
+			rest = err
+		}
+	}
+	for i, ok := range heard {
+		if !ok {
+			failed[i] = rest
+		}
+	}
+	return outs, newMapError(failed, n, m.t.fast)
+}
+
+// collect pulls src to its end.
+func collect[In any](ctx context.Context, src iter.Seq[In]) (ins []In, err error) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case *sourceError:
+			ins, err = nil, v.error
+		default:
+			panic(v)
+		}
+	}()
+	for in := range src {
+		if ctx.Err() != nil {
+			break
+		}
+		ins = append(ins, in)
+	}
+	return ins, ctx.Err()
+}
+
+// drain takes what is still on its way after stop, until that or ctx has ended.
+func (m *mapping[In, Out]) drain(take func(Item[In, Out])) error {
+	for {
+		m.mu.Lock()
+		ended, left := m.ended, len(m.flying)
+		m.ended = nil
+		m.mu.Unlock()
+		for _, s := range ended {
+			take(s.Item)
+		}
+		switch {
+		case left == 0 && len(ended) == 0:
+			return nil
+		case left == 0:
+		case m.ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", ErrNotReady, m.ctx.Err())
+		default:
+			m.await()
+		}
+	}
+}
+
+// MapAsync submits a task for each argument of src and returns the future of all
+// their values, in the order of the arguments. The future is done when all tasks
+// have ended; its error is a [*MapError]. Cancelling it cancels them all: the
+// result is [CancelInterrupted] if one was interrupted, [CancelTooLate] if all were
+// too late, and else [CancelBeforeStart].
+//
+// src is pulled to its end, by the caller, and all is submitted before MapAsync
+// returns; [Window] has no effect. An error means that nothing was accepted. ctx
+// bounds the submission, not the tasks. The future has an id that only this
+// process knows: it cannot be opened.
+func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In], opts ...Option) (*Future[[]Out], error) {
+	m, err := t.mapping(ctx, x, opts)
+	if err != nil {
+		return nil, err
+	}
+	ins, err := collect(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing is measured before all is submitted: without a word on chunks, small
+	// ones even out among the workers, if those are known.
+	size := m.sizes.now()
+	if m.sizes.workers > 0 && m.sizes.fixed == 0 && !m.sizes.never {
+		size = max(1, min(unmeasuredChunk, ceilDiv(len(ins), 4*m.sizes.workers)))
+	}
+	m.sizes.never = m.sizes.never || size == 1
+	g := &group[Out]{
+		p: NewPromise(NewTaskID(0)), outs: make([]Out, len(ins)), left: len(ins), failed: map[int]error{}, fast: m.t.fast,
+	}
+	g.p.Controlled(g, t.msg.Queue, t.msg.Group)
+	var packs []packed[In, Out]
+	for chunk := range slices.Chunk(indexed[In, Out](ins), size) {
+		packs = append(packs, m.pack(chunk)...)
+	}
+	for _, s := range m.ended {
+		g.failed[s.Index] = s.Err // cannot be encoded
+	}
+	ms := make([]*Message, len(packs))
+	for i, p := range packs {
+		ms[i] = p.msg
+	}
+	var ps []*Promise
+	var errs []error
+	if len(ms) > 0 {
+		ps, errs = x.SubmitAll(ctx, ms)
+	}
+	for i, p := range ps {
+		if p != nil {
+			g.parts = append(g.parts, p)
+			continue
+		}
+		for _, s := range packs[i].slots {
+			g.failed[s.Index] = errs[i]
+		}
+	}
+	g.left -= len(g.failed)
+	if len(g.parts) == 0 && len(g.failed) > 0 {
+		return nil, newMapError(g.failed, len(ins), false)
+	}
+	g.settle()
+	if g.fast && len(g.failed) > 0 {
+		g.hurry()
+	}
+	for i, p := range ps {
+		if p != nil {
+			p.OnDone(func() {
+				_, outs, errs := m.results(p, packs[i])
+				for k, s := range packs[i].slots {
+					g.add(s.Index, outs[k], errs[k])
+				}
+			})
+		}
+	}
+	return &Future[[]Out]{p: g.p, codec: t.codec}, nil
+}
+
+// unmeasuredChunk bounds the chunks of tasks of which nobody knows how long they
+// take.
+const unmeasuredChunk = 64
+
+func indexed[In, Out any](ins []In) []*slot[In, Out] {
+	slots := make([]*slot[In, Out], len(ins))
+	for i, in := range ins {
+		slots[i] = &slot[In, Out]{Item: Item[In, Out]{Index: i, In: in}}
+	}
+	return slots
+}
+
+// group makes one promise of many.
+type group[Out any] struct {
+	p     *Promise
+	parts []*Promise
+	fast  bool
+
+	mu     sync.Mutex
+	outs   []Out
+	failed map[int]error
+	left   int
+	rushed bool
+}
+
+// add takes what became of one item.
+func (g *group[Out]) add(i int, out Out, err error) {
+	g.mu.Lock()
+	g.outs[i] = out
+	g.left--
+	if err != nil {
+		g.failed[i] = err
+	}
+	rush := g.fast && err != nil && !g.rushed && g.left > 0
+	g.rushed = g.rushed || rush
+	g.mu.Unlock()
+	if rush {
+		g.hurry()
+	}
+	g.settle()
+}
+
+// hurry cancels what is left, in a goroutine of its own: the caller may be the one
+// whom the cancelling waits for.
+func (g *group[Out]) hurry() {
+	go func() {
+		ctx, done := context.WithTimeout(context.Background(), cancelTime)
+		defer done()
+		_, _ = cancelAll(ctx, g.parts, Cancellation{Interrupt: true}) // what cannot be cancelled runs to its end
+	}()
+}
+
+// settle ends the promise if nothing is left.
+func (g *group[Out]) settle() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left > 0 {
+		return
+	}
+	o := &Outcome{ID: g.p.id, State: StateSucceeded, Attempt: 1, Direct: g.outs}
+	if err := newMapError(g.failed, len(g.outs), g.fast); err != nil {
+		o.State, o.Cause = StateDead, err
+		if errors.Is(err, ErrCancelled) {
+			o.State = StateCancelled
+		}
+	}
+	g.p.Resolve(o)
+}
+
+// Cancel cancels all the tasks.
+func (g *group[Out]) Cancel(ctx context.Context, _ []*Promise, how Cancellation) ([]CancelResult, error) {
+	all := CancelTooLate
+	for _, p := range g.parts {
+		if p.control == nil {
+			return []CancelResult{all}, fmt.Errorf("%w: the executor of task %s cannot cancel tasks", ErrOption, p.id)
+		}
+	}
+	rs, err := cancelAll(ctx, g.parts, how)
+	for _, r := range rs {
+		all = max(all, r) // in this order: too late, before start, interrupted
+	}
+	if all == CancelBeforeStart && !slices.Contains(rs, CancelTooLate) && err == nil {
+		select { // the parts are settled, and soon the whole
+		case <-g.p.Done():
+		case <-ctx.Done():
+		}
+	}
+	return []CancelResult{all}, err
+}
+
+// Forget forgets all the tasks.
+func (g *group[Out]) Forget(ctx context.Context, _ *Promise) error {
+	var errs []error
+	for _, p := range g.parts {
+		if p.control != nil {
+			errs = append(errs, p.control.Forget(ctx, p))
+		}
+	}
+	g.p.Fail(fmt.Errorf("%w: forgotten", ErrResultExpired))
+	return errors.Join(errs...)
+}
