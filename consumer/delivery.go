@@ -54,8 +54,13 @@ func (d *delivery) Run() {
 	}
 	ctx = queue.WithRunning(ctx, running, nil)
 	d.cancel = cancel
-	if !d.began() {
-		d.end(m, nil, queue.ErrLeaseLost, 0)
+	switch err := d.began(); err {
+	case nil:
+	case queue.ErrCancelled: //nolint:errorlint // its own words
+		d.port.callOff([]*delivery{d})
+		return
+	default:
+		d.end(m, nil, err, 0)
 		return
 	}
 	began := time.Now()
@@ -97,21 +102,25 @@ func (d *delivery) refuse(n store.Note) error {
 	return nil
 }
 
-// began puts d among the running. It returns false if the lease was lost before.
-func (d *delivery) began() bool {
+// began puts d among the running. It returns queue.ErrLeaseLost if the lease was
+// lost before, and queue.ErrCancelled if somebody wants the task cancelled.
+func (d *delivery) began() error {
 	p := d.port
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.life != d.life {
-		return false
+		return queue.ErrLeaseLost
+	}
+	if _, ok := p.wished(d); ok {
+		return queue.ErrCancelled
 	}
 	d.next = p.first
 	if d.next != nil {
 		d.next.prev = d
 	}
 	p.first = d
-	return true
+	return nil
 }
 
 // giveBack hands the task back, which nobody has begun.
@@ -195,6 +204,7 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	s := &p.w.slots
 	s.mu.Lock()
 	s.held--
+	delete(p.wishes, d.claimed.ID)
 	s.alone = s.alone && s.held > 0
 	if d.cancel != nil && (p.first == d || d.prev != nil) {
 		if d.prev != nil {

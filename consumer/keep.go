@@ -78,6 +78,12 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 	if b.Claim {
 		p.rouse()
 	}
+	if len(b.Wishes) > 0 {
+		select {
+		case p.w.heeds <- heeding{p, b.Wishes}:
+		default: // the lease comes first; who wishes does so again
+		}
+	}
 	if p.line.Group != "" {
 		p.trim()
 	}
@@ -161,6 +167,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 			p.lanes.Signal()
 			p.bells.Signal()
 			s.mu.Unlock()
+			p.rename(ctx, former, name)
 			return
 		}
 		s.mu.Unlock()

@@ -57,6 +57,7 @@ type port struct {
 	listens  bool                      // it waits at the bell
 	belled   map[queue.TaskID]struct{} // came over the bell and not yet known to be finished
 	first    *delivery                 // the running ones, a list
+	wishes   map[queue.TaskID]wish     // to cancel tasks that have not begun here
 	later    *time.Timer
 	wakeAt   *time.Timer
 	trimIn   int        // tasks of a stream until the next trim
@@ -74,6 +75,7 @@ func newPort(w *Worker, line store.Line, layout queue.Layout, rank int, weight f
 		w: w, line: line, retention: layout.Retention, rank: rank, weight: weight,
 		consumer: newConsumerName(),
 		belled:   map[queue.TaskID]struct{}{},
+		wishes:   map[queue.TaskID]wish{},
 		bell:     w.store.Bell(),
 		trimIn:   trimEvery,
 		signOn:   make(chan struct{}, 1),

@@ -44,6 +44,9 @@ type Worker struct {
 	slots  slots
 	ports  []*port
 	prefed chan struct{} // cap 1: tasks wait in the crew
+	wishes *store.Wishes // made by Run
+	heeds  chan heeding
+	over   <-chan struct{} // closed when Run is about to sign off
 }
 
 // New makes a worker for the tasks of the given routes. It does not talk to
@@ -70,6 +73,7 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 		quiet:  make(chan struct{}),
 		hurry:  make(chan struct{}),
 		prefed: make(chan struct{}, 1),
+		heeds:  make(chan heeding, 16),
 	}
 	w.slots.size, w.slots.strict, w.slots.mostAhead = cfg.Concurrency, cfg.Strict, max(cfg.LookAhead, 0)
 	return w, nil
@@ -131,6 +135,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	end, endNow := context.WithCancel(context.Background())
 	defer endNow()
 	bellsEnd, endBells := context.WithCancel(end)
+	w.wishes, w.over = w.store.Wishes(end), end.Done()
 	for _, p := range w.ports {
 		bells.Go(func() { p.listen(bellsEnd) })
 		for i := range lanesPerPort {
@@ -139,6 +144,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		keepers.Go(func() { p.keep(end) })
 	}
 	keepers.Go(func() { w.steward(end) })
+	keepers.Go(func() { w.control(end) })
+	keepers.Go(func() { w.heedAll(end) })
 
 	giveUpBells := sync.OnceFunc(func() {
 		w.stopClaiming()

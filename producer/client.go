@@ -71,7 +71,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 	if c.most < 1 {
 		return nil, fmt.Errorf("%w: MaxMessage is %d; give it at least 1 byte", queue.ErrOption, c.most)
 	}
-	c.mail = newMailbox(s, c.id)
+	c.mail = newMailbox(s, c.id, c)
 	return c, nil
 }
 
@@ -178,8 +178,8 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 	}
 	var p *queue.Promise
 	if m.NoReply {
-		p = queue.FailedPromise(m.ID, errNoReply)
-	} else if p, err = c.mail.expect(ctx, m.Queue, m.ID, m.Stream); err != nil {
+		p = queue.FailedPromise(m.ID, errNoReply).Controlled(c, m.Queue, m.Group)
+	} else if p, err = c.mail.expect(ctx, m); err != nil {
 		return nil, nil, none, err
 	}
 	return p, ln, store.Item{Msg: m, Wire: wire}, nil
@@ -236,7 +236,7 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 	if c.isClosed() {
 		return nil, errClosed
 	}
-	p, err := c.mail.expect(ctx, m.Queue, m.ID, m.Stream)
+	p, err := c.mail.expect(ctx, m)
 	if err != nil {
 		return nil, err
 	}

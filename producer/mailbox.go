@@ -29,15 +29,18 @@ const (
 // The log is the truth: it is read when the subscription is made, whenever it is
 // made anew, and on a slow timer.
 type mailbox struct {
-	store *store.Store
-	addr  string
+	store   *store.Store
+	addr    string
+	control queue.Control // of the promises
 
 	mu      sync.Mutex
 	closed  bool
 	pending map[queue.TaskID]*expected
 	boxes   map[place]*box
-	logs    map[string]*box // the same boxes, by the name of their log
-	sub     *store.Replies  // made by the first box
+	logs    map[string]*box          // the same boxes, by the name of their log
+	sub     *store.Replies           // made by the first box
+	asks    map[string]chan struct{} // questions to workers, by token
+	asked   uint64
 
 	catch   chan struct{} // cap 1: some box is behind, or has much to trim
 	ctx     context.Context
@@ -71,9 +74,10 @@ func (b *box) mark() {
 	b.marks++
 }
 
-func newMailbox(s *store.Store, addr string) *mailbox {
+func newMailbox(s *store.Store, addr string, control queue.Control) *mailbox {
 	m := &mailbox{
-		store: s, addr: addr,
+		store: s, addr: addr, control: control,
+		asks:    map[string]chan struct{}{},
 		pending: map[queue.TaskID]*expected{},
 		boxes:   map[place]*box{},
 		logs:    map[string]*box{},
@@ -83,10 +87,11 @@ func newMailbox(s *store.Store, addr string) *mailbox {
 	return m
 }
 
-// expect returns the promise of the task id on the queue name.
+// expect returns the promise of m's task.
 // It returns when the subscription stands, so that no outcome is missed.
-func (m *mailbox) expect(ctx context.Context, name string, id queue.TaskID, stream bool) (*queue.Promise, error) {
-	at := place{name, id.Partition()}
+func (m *mailbox) expect(ctx context.Context, msg *queue.Message) (*queue.Promise, error) {
+	id := msg.ID
+	at := place{msg.Queue, id.Partition()}
 	m.mu.Lock()
 	b := m.boxes[at]
 	if m.closed {
@@ -106,7 +111,7 @@ func (m *mailbox) expect(ctx context.Context, name string, id queue.TaskID, stre
 		e.waiters++
 		return e.promise, nil
 	}
-	e := &expected{promise: queue.NewPromise(id), box: b, queue: name, since: time.Now(), stream: stream, waiters: 1}
+	e := &expected{promise: queue.NewPromise(id).Controlled(m.control, msg.Queue, msg.Group), box: b, queue: msg.Queue, since: time.Now(), stream: msg.Stream, waiters: 1}
 	m.pending[id] = e
 	return e.promise, nil
 }
@@ -192,6 +197,10 @@ func (m *mailbox) receive() {
 			continue
 		}
 		wait = 0
+		if h.Answered != "" {
+			m.answered(h.Answered)
+			continue
+		}
 		if h.Outcomes != nil {
 			m.deliverAll(h.Outcomes)
 		}

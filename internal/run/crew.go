@@ -128,6 +128,25 @@ func (c *Crew) TakeBack() []Job {
 	return jobs
 }
 
+// Pick removes and returns the jobs that no goroutine has begun and that match says
+// yes to.
+func (c *Crew) Pick(match func(Job) bool) []Job {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var picked []Job
+	rest := c.jobs[:c.head]
+	for _, j := range c.jobs[c.head:] {
+		if match(j) {
+			picked = append(picked, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	clear(c.jobs[len(rest):])
+	c.jobs = rest
+	return picked
+}
+
 // Wait waits until no job runs or waits.
 func (c *Crew) Wait() {
 	c.mu.Lock()

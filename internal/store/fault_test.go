@@ -231,6 +231,16 @@ func everyVerb(b *bed) {
 	b.look(line, ids[2])
 	b.counts()
 	b.pass(5 * time.Millisecond)
+	off, on := msg(), msg()
+	off.ReplyTo, off.Keep = "addr", time.Hour
+	b.submit(off, on)
+	wants(t, "cancelled", b.cancel("watcher.1", off.ID, ids[6])[0], store.AnswerBefore)
+	if _, err := b.s.Answer(b.ctx(), line, "w", []store.Reply{{Wish: store.Wish{ID: ids[6], Token: "watcher.1"}, Answer: store.AnswerStopped}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.s.Forget(b.ctx(), "q", off.ID); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := b.s.Beat(b.ctx(), line, "w", long, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}

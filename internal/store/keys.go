@@ -35,6 +35,8 @@ const queuesKey = prefix + "queues"
 //	turn            STR   the consumer that empties itself for `alone`
 //	watch           HASH  id -> addresses that wait for it besides its submitter
 //	result:<id>     STR   a kept outcome
+//	stops:<c>       HASH  id -> wish to cancel it, for consumer c; also the channel that tells c
+//	answer:<id>     STR   what became of such a wish, for a minute
 //	reply:<p>       STREAM outcomes for producer p; also the channel that hints at them
 //	from:<p>        STR   the number of producer p's last batch
 //	stream, groups  STREAM, SET  a stream queue's tasks and consumer groups

@@ -12,6 +12,7 @@ type Beat struct {
 	Claim     bool          // a claim would find something
 	Recovered int           // tasks taken over from consumers whose lease had lapsed
 	Lapsed    int           // those consumers
+	Wishes    []Wish        // to cancel tasks it has in flight
 }
 
 // SignOn gives the consumer its lease on the line. A consumer's name is good for
@@ -41,7 +42,7 @@ func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFo
 	if len(r) == 1 && r[0] == "lapsed" {
 		return Beat{}, ErrLapsed
 	}
-	if len(r) != 5 {
+	if len(r) < 5 || len(r)%2 == 0 {
 		return Beat{}, badReply("beat", r)
 	}
 	var n [3]int
@@ -50,7 +51,13 @@ func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFo
 			return Beat{}, badReply("beat", r)
 		}
 	}
-	return Beat{Next: time.Duration(n[0]) * time.Millisecond, Claim: r[2] == "1", Recovered: n[1], Lapsed: n[2]}, nil
+	var wishes []Wish
+	for i := 5; i < len(r); i += 2 {
+		if w, ok := parseWish(r[i], r[i+1]); ok {
+			wishes = append(wishes, w)
+		}
+	}
+	return Beat{Wishes: wishes, Next: time.Duration(n[0]) * time.Millisecond, Claim: r[2] == "1", Recovered: n[1], Lapsed: n[2]}, nil
 }
 
 // Leave signs the consumer off and gives back what it still holds. It returns

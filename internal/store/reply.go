@@ -35,6 +35,7 @@ type Hint struct {
 	Subscribed bool   // the subscription to the log stands (again): what came before it is only in the log
 	Entry      string // the log's entry
 	Outcomes   []byte // what it holds; nil if it was too large to send along
+	Answered   string // instead of all that: the token of a question that a consumer has answered
 }
 
 // Receive waits for the next hint. After an error the subscription mends itself:
@@ -51,6 +52,9 @@ func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 				return Hint{Key: m.Channel, Subscribed: true}, nil
 			}
 		case *redis.Message:
+			if token, ok := strings.CutPrefix(m.Payload, "!"); ok {
+				return Hint{Key: m.Channel, Answered: token}, nil
+			}
 			entry, body, _ := strings.Cut(m.Payload, " ")
 			h := Hint{Key: m.Channel, Entry: entry}
 			if body != "" {

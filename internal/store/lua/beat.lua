@@ -5,7 +5,7 @@
 --      5 who the consumer was before, '' for nobody: that name is struck off first,
 --        as a lapsed one, also if the line does not know it any more
 -- Returns {'ok', ms until the next lease lapses unless it is renewed, 1 if a claim
---   would find something, tasks taken over, consumers taken over from} or {'lapsed'}.
+--   would find something, tasks taken over, consumers taken over from, w * (id, wish)} or {'lapsed'}.
 -- Moves: running -> ready, of consumers whose lease has lapsed; dead -> unknown, of
 -- tasks that were kept long enough.
 -- Replay: renewing twice is renewing once.
@@ -49,4 +49,9 @@ local waits = redis.call('EXISTS', line .. 'bell', line .. 'ready:0', line .. 'r
 if waits == 1 and redis.call('EXISTS', line .. 'due') == 1 then
   waits = 1 - redis.call('EXISTS', line .. 'clock') -- somebody gets up for what is due
 end
-return {'ok', string.format('%.0f', math.max(tonumber(first[2] or now) - now, 0)), waits > 0 and 1 or 0, back, from}
+local out = {'ok', string.format('%.0f', math.max(tonumber(first[2] or now) - now, 0)), waits > 0 and 1 or 0, back, from}
+-- Wishes that it may not have heard. They are told once: who wishes does so again.
+local wishes = redis.call('HGETALL', line .. 'stops:' .. me)
+for _, v in ipairs(wishes) do out[#out + 1] = v end
+if #wishes > 0 then redis.call('DEL', line .. 'stops:' .. me) end
+return out

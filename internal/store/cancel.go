@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// Answer is what became of the wish to cancel a task.
+type Answer byte
+
+// The answers.
+const (
+	AnswerNone    Answer = 0   // to a consumer: the task is not its own any more
+	AnswerBefore  Answer = 'B' // it has not begun and never will
+	AnswerStopped Answer = 'I' // it runs and was interrupted
+	AnswerLate    Answer = 'L' // it has finished, or runs and is left alone
+	AnswerWait    Answer = 'W' // a consumer has it and was told: ask again
+	answerRead    Answer = 'M' // it came after its message was looked for
+)
+
+// Wish is the wish to cancel a task that a consumer has.
+type Wish struct {
+	ID        queue.TaskID
+	Interrupt bool
+	Token     string // of who asks
+}
+
+func parseWish(id, x string) (Wish, bool) {
+	w := Wish{}
+	if len(id) != len(w.ID) || len(x) < 1 {
+		return w, false
+	}
+	copy(w.ID[:], id)
+	w.Interrupt, w.Token = x[0] == 'i', x[1:]
+	return w, true
+}
+
+func cancelled(id queue.TaskID) []byte {
+	return queue.Failure(id, queue.StateCancelled, 0, queue.ErrCancelled).AppendWire(nil)
+}
+
+// Cancel calls tasks of a partition of a list queue off, at most MaxBatch. Those
+// that wait are removed, and their outcome is kept and sent as their submitters
+// asked. For those that a consumer has, the wish is put down; asking again with the
+// same token tells what it answered. The token is the address of the asker, a dot,
+// and something that no other ask of its has. After an error, some may have been
+// cancelled or not; asking again with the same token is safe.
+func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token string, interrupt bool, ids []queue.TaskID) ([]Answer, error) {
+	root := Root(name, partition)
+	fields := make([]string, len(ids))
+	for i := range ids {
+		fields[i] = string(ids[i][:])
+	}
+	wish := "c" + token
+	if interrupt {
+		wish = "i" + token
+	}
+	for {
+		msgs, err := s.rdb.HMGet(ctx, root+"tasks", fields...).Result()
+		if err != nil {
+			return nil, explain(err)
+		}
+		args := append(cancelScript.args(root), "")
+		for i, id := range ids {
+			wire, ok := msgs[i].(string)
+			if !ok {
+				args = append(args, id[:], wish, "", 0, "")
+				continue
+			}
+			var m queue.Message
+			if err := m.ParseWire([]byte(wire)); err != nil {
+				m = queue.Message{} // nobody can run it, nor say who waits for it
+			}
+			args = append(args, id[:], wish, m.ReplyTo, ceilMillis(m.Keep), cancelled(id))
+		}
+		answers, err := s.cancel(ctx, args, len(ids))
+		if err != nil {
+			return nil, err
+		}
+		again := false
+		for _, a := range answers {
+			again = again || a == answerRead
+		}
+		if !again {
+			return answers, nil
+		}
+	}
+}
+
+func (s *Store) cancel(ctx context.Context, args []any, n int) ([]Answer, error) {
+	r, err := cancelScript.run(ctx, s.rdb, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(r) != n {
+		return nil, badReply("cancel", r)
+	}
+	answers := make([]Answer, n)
+	for i, l := range r {
+		if l != "" {
+			answers[i] = Answer(l[0])
+		}
+	}
+	return answers, nil
+}
+
+// Reply is a consumer's answer to a wish.
+type Reply struct {
+	Wish
+	Answer  Answer        // AnswerBefore, AnswerStopped or AnswerLate
+	ReplyTo string        // for AnswerBefore: who waits
+	Keep    time.Duration // and how long the outcome is kept
+}
+
+// Answer tells what became of wishes, at most MaxBatch. A task whose answer is
+// AnswerBefore is cancelled by it; AnswerNone is returned for one that is not the
+// consumer's any more. After an error it may have happened or not, and the call may
+// be repeated.
+func (s *Store) Answer(ctx context.Context, l Line, consumer string, rs []Reply) ([]Answer, error) {
+	args := append(cancelScript.args(l.root), consumer)
+	for i := range rs {
+		r := &rs[i]
+		args = append(args, r.ID[:], string(rune(r.Answer))+r.Token, r.ReplyTo, ceilMillis(r.Keep), cancelled(r.ID))
+	}
+	return s.cancel(ctx, args, len(rs))
+}
+
+// Forget drops a task's kept outcome. A cancelled task's id that still stands in a
+// list goes as well, or the task would be there twice if it were submitted again.
+func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error {
+	root, field := Root(name, id.Partition()), string(id[:])
+	if err := s.rdb.Unlink(ctx, root+"result:"+field).Err(); err != nil {
+		return explain(err)
+	}
+	told, err := s.rdb.Get(ctx, root+"answer:"+field).Result()
+	if errors.Is(err, redis.Nil) || err == nil && told != "B" {
+		return nil
+	}
+	if err != nil {
+		return explain(err)
+	}
+	there, err := s.rdb.HExists(ctx, root+"tasks", field).Result()
+	if err != nil || there {
+		return explain(err)
+	}
+	for p := range 3 {
+		if err := s.rdb.LRem(ctx, fmt.Sprintf("%sready:%d", root, p), 0, field).Err(); err != nil {
+			return explain(err)
+		}
+	}
+	return nil
+}
+
+// Wishes is one subscription to the wishes that concern any number of consumers.
+// It is a hint: heartbeats bring what it misses.
+type Wishes struct {
+	ps *redis.PubSub
+}
+
+// Wishes makes a subscription to nothing yet.
+func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{ps: s.rdb.Subscribe(ctx)} }
+
+// WishChannel is where wishes that concern the consumer are told.
+func WishChannel(l Line, consumer string) string { return l.base + "stops:" + consumer }
+
+// Add subscribes to one more channel. After an error it is tried again by itself.
+func (w *Wishes) Add(ctx context.Context, channel string) error {
+	return explain(w.ps.Subscribe(ctx, channel))
+}
+
+// Remove ends the subscription to a channel.
+func (w *Wishes) Remove(ctx context.Context, channel string) error {
+	return explain(w.ps.Unsubscribe(ctx, channel))
+}
+
+// Close ends the subscription and a Receive that is under way.
+func (w *Wishes) Close() error { return w.ps.Close() }
+
+// Receive waits for wishes. After an error the subscription mends itself: call
+// Receive again.
+func (w *Wishes) Receive(ctx context.Context) (channel string, wishes []Wish, err error) {
+	for {
+		msg, err := w.ps.Receive(ctx)
+		if err != nil {
+			return "", nil, explain(err)
+		}
+		m, ok := msg.(*redis.Message)
+		if !ok {
+			continue
+		}
+		for data := m.Payload; len(data) > 16 && len(data) >= 17+int(data[16]); {
+			end := 17 + int(data[16])
+			if wish, ok := parseWish(data[:16], data[17:end]); ok {
+				wishes = append(wishes, wish)
+			}
+			data = data[end:]
+		}
+		return m.Channel, wishes, nil
+	}
+}

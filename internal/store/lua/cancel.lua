@@ -1,0 +1,122 @@
+-- cancel: calls tasks of a list off, for somebody who asks or for the consumer that
+-- has them.
+-- KEYS 1 the line
+-- ARGV 1 the consumer that answers, '' for somebody who asks
+--      then n * (id, wish or answer, reply address or '', ms to keep the outcome,
+--      outcome or '' if the message is not known)
+-- A wish is 'c' (unless it has begun) or 'i' (interrupt it, too), an answer is 'B'
+-- (had not begun and never will), 'I' (interrupted) or 'L' (too late); the token of
+-- who asks follows: address, dot, number.
+-- Returns n letters: to who asks an answer, or 'W' (a consumer has the task: the
+-- wish was put down for it, ask again), or 'M' (read the message and ask again); to a
+-- consumer its answer, or '' if the task is not its own any more.
+-- Moves: ready, scheduled, retry -> cancelled; running -> cancelled, of tasks whose
+-- consumer says that it has not begun them.
+-- Replay: the answer was written down the first time.
+--@include _note
+local line, me = KEYS[1], ARGV[1]
+redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
+local n = (#ARGV - 1) / 5
+local ids = {}
+for i = 1, n do ids[i] = ARGV[5 * i - 3] end
+local msgs = redis.call('HMGET', line .. 'tasks', unpack(ids))
+
+-- Who has them: in flight, or taken off the bell.
+local holder, inbox = {}, {}
+for _, c in ipairs(me ~= '' and {me} or redis.call('ZRANGE', line .. 'alive', 0, -1)) do
+  local held = redis.call('HMGET', line .. 'run:' .. c, unpack(ids))
+  for i = 1, n do
+    if held[i] then holder[ids[i]] = c end
+  end
+  if redis.call('TYPE', line .. 'taken:' .. c).ok == 'list' then
+    for _, e in ipairs(redis.call('LRANGE', line .. 'taken:' .. c, 0, -1)) do
+      if #e > 16 then
+        holder[string.sub(e, 2, 17)] = c
+        inbox[string.sub(e, 2, 17)] = e
+      end
+    end
+  end
+end
+
+local replies, bell = {}, false
+local function off(id, reply, keep, blob)
+  local p, _, crashes = read_note(redis.call('HGET', line .. 'notes', id))
+  for _, h in ipairs({'tasks', 'notes', 'faults'}) do redis.call('HDEL', line .. h, id) end
+  local to = reply .. ' ' .. (redis.call('HGET', line .. 'watch', id) or '')
+  redis.call('HDEL', line .. 'watch', id)
+  if me ~= '' then
+    redis.call('HDEL', line .. 'run:' .. me, id)
+    if inbox[id] then redis.call('LREM', line .. 'taken:' .. me, 1, inbox[id]) end
+  elseif redis.call('ZREM', line .. 'due', id) == 0 then
+    -- Whoever claims passes over an id that is no task. It is taken out all the same
+    -- where that is cheap, so that it is not counted.
+    local list = line .. (crashes >= 2 and 'alone' or 'ready:' .. p)
+    if n * redis.call('LLEN', list) <= 100000 then redis.call('LREM', list, 1, id) end
+    -- What is on the bell is run by who takes it: a mere token stands in for it.
+    if not bell then
+      bell = {}
+      for at, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
+        if #e > 16 then bell[string.sub(e, 2, 17)] = at - 1 end
+      end
+    end
+    if bell[id] then redis.call('LSET', line .. 'bell', bell[id], '') end
+  end
+  for addr in string.gmatch(to, '%S+') do
+    replies[addr] = replies[addr] or {}
+    table.insert(replies[addr], blob)
+  end
+  if keep ~= '0' then redis.call('SET', line .. 'result:' .. id, blob, 'PX', keep) end
+  redis.call('SET', line .. 'answer:' .. id, 'B', 'PX', 60000)
+end
+
+local out, wishes, answered = {}, {}, {}
+for i = 1, n do
+  local o = 5 * i - 3
+  local id, x, reply, keep, blob = ids[i], ARGV[o + 1], ARGV[o + 2], ARGV[o + 3], ARGV[o + 4]
+  local letter, token = string.sub(x, 1, 1), string.sub(x, 2)
+  local answer = line .. 'answer:' .. id
+  if me ~= '' then
+    redis.call('HDEL', line .. 'stops:' .. me, id)
+    if letter ~= 'B' then
+      redis.call('SET', answer, x, 'PX', 60000)
+    elseif msgs[i] and holder[id] == me then
+      off(id, reply, keep, blob)
+    else
+      letter = ''
+    end
+    if letter ~= '' then answered[token] = true end
+    out[i] = letter
+  else
+    local told = redis.call('GET', answer)
+    if told and ((told == 'B' and not msgs[i]) or string.sub(told, 2) == token) then
+      out[i] = string.sub(told, 1, 1)
+    elseif not msgs[i] or redis.call('ZSCORE', line .. 'dead', id) then
+      out[i] = 'L'
+    elseif holder[id] then
+      local stops = line .. 'stops:' .. holder[id]
+      redis.call('HSET', stops, id, x)
+      redis.call('PEXPIRE', stops, 3000) -- who asks does so again, as long as it matters
+      wishes[stops] = wishes[stops] or {}
+      table.insert(wishes[stops], id .. string.char(#x) .. x)
+      out[i] = 'W'
+    elseif blob == '' then
+      out[i] = 'M'
+    else
+      off(id, reply, keep, blob)
+      out[i] = 'B'
+    end
+  end
+end
+
+for addr, blobs in pairs(replies) do
+  local log = line .. 'reply:' .. addr
+  local all = table.concat(blobs)
+  local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
+  redis.call('PEXPIRE', log, 3600000)
+  redis.call('PUBLISH', log, entry .. ' ' .. (#all <= 65536 and all or ''))
+end
+for stops, all in pairs(wishes) do redis.call('PUBLISH', stops, table.concat(all)) end
+for token in pairs(answered) do
+  redis.call('PUBLISH', line .. 'reply:' .. string.match(token, '^[^.]*'), '!' .. token)
+end
+return out
