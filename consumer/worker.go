@@ -44,6 +44,9 @@ type Worker struct {
 	slots  slots
 	ports  []*port
 	prefed chan struct{} // cap 1: tasks wait in the crew
+
+	commons commonCache
+	waited  sync.Once // the warning that a handler waits with the only slot
 }
 
 // New makes a worker for the tasks of the given routes. It does not talk to

@@ -55,6 +55,7 @@ var (
 	lookScript    = loadScript("look")
 	countScript   = loadScript("count")
 	trimScript    = loadScript("trim")
+	recordScript  = loadScript("record")
 )
 
 // args begins the arguments of a call: room for the command, the digest and the
