@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,6 +21,11 @@ type delivery struct {
 	claimed store.Claimed
 	now     int64         // the server's clock when it was claimed; 0 if not known
 	msg     queue.Message // owned by Run
+	then    *store.Next   // what follows a success; owned by Run
+
+	// For the handler, see host; set before it runs.
+	kind, common string
+	part         atomic.Int64 // bytes on record
 
 	// Under port.w.slots.mu, while it runs:
 	next, prev *delivery
@@ -52,7 +58,8 @@ func (d *delivery) Run() {
 		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
 		defer stop()
 	}
-	ctx = queue.WithRunning(ctx, running, nil)
+	d.kind, d.common = m.Type, m.Common
+	ctx = queue.WithRunning(ctx, running, (*host)(d))
 	d.cancel = cancel
 	switch err := d.began(); err {
 	case nil:
@@ -64,11 +71,18 @@ func (d *delivery) Run() {
 		return
 	}
 	began := time.Now()
-	run.Call(ctx, w.mux, m, func(value []byte, err error) {
+	handler := queue.Handler(w.mux)
+	if m.Type == relayType {
+		handler = queue.HandlerFunc(w.relay)
+	}
+	run.Call(ctx, handler, m, func(value []byte, err error) {
 		took := time.Since(began)
 		if err == nil && len(value) > w.cfg.MaxMessage {
 			err = fmt.Errorf("%w: the value of %q has %d bytes, the limit is %d; store it elsewhere and return a reference, or raise consumer.Config.MaxMessage",
 				queue.ErrTooLarge, m.Type, len(value), w.cfg.MaxMessage)
+		}
+		if err == nil && len(m.Then) > 0 {
+			d.then, err = d.follow(value)
 		}
 		d.end(m, value, err, took)
 	})
@@ -83,6 +97,9 @@ func (d *delivery) parse() error {
 		err = fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
 	} else {
 		err = m.ParseWire(d.claimed.Wire)
+	}
+	if err == nil && len(m.Then) > 0 {
+		_, err = queue.ParseNext(m.Then)
 	}
 	if err != nil {
 		*m = queue.Message{}
@@ -144,7 +161,8 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 	if m.Group == d.port.line.Group { // on a stream one group's outcome is the answer
 		e.ReplyTo, e.Keep = m.ReplyTo, m.Keep
 	}
-	wanted := e.ReplyTo != "" || e.Keep > 0
+	e.Next, e.Part = d.then, d.part.Load() > 0
+	wanted := e.ReplyTo != "" || e.Keep > 0 || e.Next != nil || e.Part
 	switch v.Kind {
 	case queue.VerdictDone:
 		w.stats.succeeded.Add(1)
@@ -238,5 +256,5 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	}
 	// The deliveries of one turn are one allocation: a slow one must not keep the
 	// messages of the others.
-	d.claimed.Wire, d.msg = nil, queue.Message{}
+	d.claimed.Wire, d.msg, d.then = nil, queue.Message{}, nil
 }

@@ -47,6 +47,9 @@ type Worker struct {
 	wishes *store.Wishes // made by Run
 	heeds  chan heeding
 	over   <-chan struct{} // closed when Run is about to sign off
+
+	commons commonCache
+	waited  sync.Once // the warning that a handler waits with the only slot
 }
 
 // New makes a worker for the tasks of the given routes. It does not talk to

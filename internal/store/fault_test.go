@@ -222,7 +222,11 @@ func everyVerb(b *bed) {
 	r := w.take(0, done(ids[0]))
 	wantIDs(t, "put off", r.Watched, ids[0])
 	value := ended(queue.VerdictDone, ids[0], queue.StateSucceeded)
-	value.ReplyTo, value.Keep = "addr", time.Hour
+	value.ReplyTo, value.Keep, value.Part = "addr", time.Hour, true
+	_, value.Next = next(queue.High, 0)
+	if err := b.s.Record(b.ctx(), line, "w", ids[0], 0, []byte{7}); err != nil {
+		t.Fatal(err)
+	}
 	retry := ended(queue.VerdictRetry, ids[1], queue.StateDead)
 	retry.Note = store.Note{Level: 1, Attempts: 1}
 	w.take(1, value, retry, ended(queue.VerdictDead, ids[2], queue.StateDead), done(ids[3]),

@@ -34,15 +34,17 @@ const queuesKey = prefix + "queues"
 //	clock           STR   when something is due, and who gets up for it
 //	turn            STR   the consumer that empties itself for `alone`
 //	watch           HASH  id -> addresses that wait for it besides its submitter
+//	part:<id>       STR   what a running chunk has come to so far; expires
 //	result:<id>     STR   a kept outcome
 //	stops:<c>       HASH  id -> wish to cancel it, for consumer c; also the channel that tells c
 //	answer:<id>     STR   what became of such a wish, for a minute
 //	reply:<p>       STREAM outcomes for producer p; also the channel that hints at them
 //	from:<p>        STR   the number of producer p's last batch
+//	common:<hash>   STR   an argument that many tasks share (partition 0 only); expires
 //	stream, groups  STREAM, SET  a stream queue's tasks and consumer groups
 //	seen:<id>       STR   a keyed task of a stream was submitted
 //
-// A stream queue's groups have a line each, with the keys from tasks to watch of
+// A stream queue's groups have a line each, with the keys from tasks to part of
 // their own, below Root + "@" + group + "/".
 func Root(name string, partition uint16) string {
 	if partition == 0 {

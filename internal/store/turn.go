@@ -40,6 +40,25 @@ type End struct {
 	Value   []byte         // of a task that is done, should somebody want it after all
 	Codec   string         // of that value
 	Attempt int            // the attempt that ended it
+	Next    *Next          // what follows it, if it is done; it then needs an Outcome
+	Part    bool           // it may have something on record, which goes with it; it then needs an Outcome
+}
+
+// Next is a task that is stored by the step that finishes the one before it, in
+// the same line, and only if that step is accepted.
+type Next struct {
+	ID       queue.TaskID // a fresh one, of the line's partition
+	Wire     []byte       // the message
+	Priority queue.Priority
+	Delay    time.Duration
+}
+
+// note is what the store must know of the task; nothing for an ordinary one.
+func (n *Next) note() string {
+	if n.Priority == queue.Normal {
+		return ""
+	}
+	return Note{Level: level(n.Priority)}.String()
 }
 
 // wire is the outcome as it is stored and sent; nothing if there is none.
@@ -129,6 +148,8 @@ func (t *Turn) args() []any {
 	}
 	args[countAt] = plain
 	args = append(args, len(t.Ends)-plain)
+	countAt = len(args) - 1
+	ops := len(t.Ends) - plain
 	if plain == len(t.Ends) {
 		return args
 	}
@@ -140,6 +161,10 @@ func (t *Turn) args() []any {
 				continue
 			}
 			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
+			if n := e.Next; n != nil {
+				args = append(args, "N", n.ID[:], ceilMillis(n.Delay), n.note(), n.Wire)
+				ops++
+			}
 		case queue.VerdictDead:
 			args = append(args, "X", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
 		case queue.VerdictRetry:
@@ -149,7 +174,12 @@ func (t *Turn) args() []any {
 		default: // VerdictGiveBack; VerdictDrop never gets here
 			args = append(args, "G", e.ID[:], "", "", "")
 		}
+		if e.Part && e.Outcome != nil && e.Verdict != queue.VerdictRetry {
+			args = append(args, "D", e.ID[:], "", "", "")
+			ops++
+		}
 	}
+	args[countAt] = ops
 	return args
 }
 

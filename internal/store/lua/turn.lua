@@ -12,13 +12,18 @@
 --        X dead: the same
 --        T retry: x delay ms, y note, blob outcome of the attempt
 --        G give back    P park: x delay ms
+--      and what belongs to the R or X right before it, done only if this very run
+--      accepted that:
+--        N another task follows: id its own, fresh one, x delay ms, y its note, blob message
+--        D drop what the task has on record
 -- Returns {'ok', now (0 if it did not matter), ms until something is due or '', flags, k claimed, s stale,
 --   w watched, k * (id, message), k notes if any has one, s ids, w ids} or
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
 --   consumer to become empty. Stale tasks were not this consumer's to finish. A
 --   watched task was not finished: somebody waits for it, send its outcome.
--- Moves: ready, scheduled, retry -> running; running -> any.
+-- Moves: ready, scheduled, retry -> running; running -> any; unknown -> ready or
+-- scheduled, of a task that follows.
 -- Replay: the last turn of a lane, sent again because its reply was lost, finishes
 -- nothing twice and claims what it claimed before.
 --@include _note
@@ -103,6 +108,7 @@ end
 
 local replies, gone = {}, {}
 local freed, parked, added = 0, false, false
+local born, ended = 0, false -- tasks that follow and are ready; whether the ending before was accepted
 local m = tonumber(ARGV[at])
 if m > 0 then
   local held = {}
@@ -122,9 +128,25 @@ if m > 0 then
     if fresh[id] then
       have[i], fresh[id] = true, nil
     end
-    if not have[i] then
+    if op == 'N' then
+      if ended and not again and redis.call('HSETNX', tasks, id, blob) == 1 then
+        some = true
+        if y ~= '' then redis.call('HSET', notes, id, y) end
+        if x ~= '0' then
+          added = true
+          redis.call('ZADD', line .. 'due', clock() + x, id)
+        else
+          redis.call('RPUSH', line .. 'ready:' .. read_note(y ~= '' and y), id)
+          born = born + 1
+        end
+      end
+    elseif op == 'D' then
+      if ended then redis.call('UNLINK', line .. 'part:' .. id) end
+    elseif not have[i] then
+      ended = false
       if not again then stale[#stale + 1] = id end
     elseif op == 'R' or op == 'X' then
+      ended = true
       local to = x
       if watching then
         local w = redis.call('HGET', line .. 'watch', id)
@@ -150,17 +172,18 @@ if m > 0 then
         redis.call('HSET', line .. 'faults', id, blob)
       end
     elseif op == 'T' then
-      some, added = true, true
+      some, added, ended = true, true, false
       redis.call('HDEL', run, id)
       redis.call('HSET', notes, id, y)
       redis.call('HSET', line .. 'faults', id, blob)
       redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif op == 'P' then
-      some, parked, added = true, true, true
+      some, parked, added, ended = true, true, true, false
       redis.call('HDEL', run, id)
       redis.call('HSET', run, '#p', '1')
       redis.call('ZADD', line .. 'due', clock() + x, id)
     else
+      ended = false
       redis.call('HDEL', run, id)
       if redis.call('HEXISTS', tasks, id) == 1 then
         local p, _, c = read_note(redis.call('HGET', notes, id))
@@ -348,7 +371,7 @@ if head then
     ring(line, 1)
   end
 end
-local more = risen - k
+local more = risen + born - k
 if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- more may be due
 -- Who took an entry off the bell passes the word on: it may have been meant for
 -- one who listens, and there is more than this consumer took.

@@ -1,0 +1,228 @@
+package consumer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// host is a delivery as its handler may call on it. A handler may do so after its
+// task has ended, from a goroutine that it left behind: only what does not change
+// any more may be looked at.
+type host delivery
+
+var _ queue.Host = (*host)(nil)
+
+// Emit does nothing: nobody listens to what handlers say.
+func (h *host) Emit(queue.Event) {}
+
+// Common returns the argument that the task shares with others. The worker fetches
+// and decodes it once, for all tasks of the same type.
+func (h *host) Common(ctx context.Context, load func([]byte) (any, error)) (any, error) {
+	if h.common == "" {
+		return nil, fmt.Errorf("%w: the task was submitted without queue.Sharing", queue.ErrOption)
+	}
+	w, name := h.port.w, h.port.line.Queue
+	return w.commons.get(ctx, commonKey{name, h.common, h.kind}, func() (any, error) {
+		data, err := w.store.Common(ctx, name, h.common)
+		if err != nil {
+			return nil, err
+		}
+		return load(data)
+	})
+}
+
+// Recall returns what an earlier delivery of the task put on record.
+func (h *host) Recall(ctx context.Context) ([]byte, error) {
+	data, err := h.port.w.store.Recall(ctx, h.port.line, h.claimed.ID)
+	if err == nil {
+		h.part.Store(int64(len(data)))
+	}
+	return data, err
+}
+
+// Record adds to that, as long as the task is this worker's.
+func (h *host) Record(ctx context.Context, part []byte) error {
+	p := h.port
+	p.w.slots.mu.Lock()
+	consumer, mine := p.consumer, p.life == h.life
+	p.w.slots.mu.Unlock()
+	if !mine {
+		return queue.ErrLeaseLost
+	}
+	had := h.part.Load()
+	err := p.w.store.Record(ctx, p.line, consumer, h.claimed.ID, int(had), part)
+	if err == nil {
+		h.part.CompareAndSwap(had, had+int64(len(part)))
+	}
+	return err
+}
+
+// Wait lets every handler wait: what it waits for may run on another worker. On a
+// worker with one slot that is the only one, it never ends; that is worth a word.
+func (h *host) Wait(*queue.Promise) (func(), error) {
+	if w := h.port.w; w.cfg.Concurrency == 1 {
+		w.waited.Do(func() {
+			w.log.Warn("a handler waits for another task while it holds the only slot: unless another worker runs that task, the wait never ends; raise Config.Concurrency or use queue.Then",
+				zap.String("task_type", h.kind), zap.String("queue", h.port.line.Queue))
+		})
+	}
+	return func() {}, nil
+}
+
+// Aside runs f and keeps the slot. To lend it the worker would have to claim more
+// than it has slots for, and either hold a finished wait up until one is free
+// again or run more tasks at once than Config.Concurrency allows. Other workers of
+// the queue can run what f waits for.
+func (h *host) Aside(f func()) { f() }
+
+// commonMost is how many common arguments a worker keeps decoded.
+const commonMost = 8
+
+// commonKey names a decoded common argument: another type of task may decode the
+// same bytes into another type.
+type commonKey struct{ queue, ref, kind string }
+
+// commonCache keeps the common arguments that were used last.
+type commonCache struct {
+	mu      sync.Mutex
+	entries []*commonEntry // the one used last at the end
+}
+
+type commonEntry struct {
+	key   commonKey
+	turn  chan struct{} // cap 1: holds whoever looks at the rest
+	there bool
+	value any
+}
+
+// get returns the value of key. If it is not there, one caller makes it and the
+// others wait for that; if it fails, the next one tries.
+func (c *commonCache) get(ctx context.Context, key commonKey, load func() (any, error)) (any, error) {
+	e := c.entry(key)
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-e.turn }()
+	if e.there {
+		return e.value, nil
+	}
+	v, err := load()
+	if err == nil {
+		e.there, e.value = true, v
+	}
+	return v, err
+}
+
+func (c *commonCache) entry(key commonKey) *commonEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.entries, func(e *commonEntry) bool { return e.key == key })
+	if i < 0 {
+		if len(c.entries) == commonMost {
+			c.entries = slices.Delete(c.entries, 0, 1)
+		}
+		c.entries = append(c.entries, &commonEntry{key: key, turn: make(chan struct{}, 1)})
+		return c.entries[len(c.entries)-1]
+	}
+	e := c.entries[i]
+	c.entries = append(slices.Delete(c.entries, i, i+1), e)
+	return e
+}
+
+// relayType is the type of the tasks that carry a task to another queue, or to the
+// place that its key stands for. They are the worker's own; no handler sees them.
+const relayType = "cenote.relay"
+
+// follow makes what is stored when the task ends with value. It is nil if that is
+// another group's affair.
+func (d *delivery) follow(value []byte) (*store.Next, error) {
+	m, line := &d.msg, d.port.line
+	if m.Group != "" && m.Group != line.Group {
+		return nil, nil
+	}
+	next, err := queue.ParseNext(m.Then)
+	if err != nil {
+		return nil, err
+	}
+	next.Payload = value
+	n := &store.Next{ID: queue.NewTaskID(line.Partition), Priority: next.Priority}
+	if next.Queue == line.Queue && !next.Stream && next.Key == "" {
+		n.Delay, n.Wire = next.Delay, next.AppendWire(nil)
+	} else {
+		// Another queue's keys may be on another node: the task goes there in a step
+		// of its own, which is a task and so happens whatever dies.
+		relay := queue.Message{
+			Type: relayType, Payload: queue.AppendNext(nil, next),
+			Retries: 10000, Backoff: queue.Backoff{Base: 100 * time.Millisecond, Max: time.Minute},
+		}
+		n.Wire = relay.AppendWire(nil)
+	}
+	if most := d.port.w.cfg.MaxMessage; len(n.Wire) > most {
+		return nil, fmt.Errorf("%w: the message of %q, which follows with the value of %q, has %d bytes, the limit is %d; pass a reference to the data, or raise consumer.Config.MaxMessage",
+			queue.ErrTooLarge, next.Type, m.Type, len(n.Wire), most)
+	}
+	return n, nil
+}
+
+// relay submits the task that m carries. However often m is delivered, that is
+// the same task.
+func (w *Worker) relay(ctx context.Context, m *queue.Message) ([]byte, error) {
+	next, err := queue.ParseNext(m.Payload)
+	if err != nil {
+		return nil, queue.NoRetry(err)
+	}
+	kind := queue.KindList
+	if next.Stream {
+		kind = queue.KindStream
+	}
+	layout, err := w.store.Declare(ctx, next.Queue, queue.Layout{Kind: kind, Retention: -1})
+	if errors.Is(err, queue.ErrQueueKind) {
+		err = queue.NoRetry(err)
+	}
+	if err == nil {
+		next.ID, err = relayedID(next.Key, m.ID, layout.Partitions)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if next.Key == "" {
+		next.Key = m.ID.String() // an id that another delivery of m would give as well
+	}
+	_, err = w.store.Submit(ctx, &store.Batch{
+		Queue: next.Queue, Partition: next.ID.Partition(), Kind: kind,
+		// A task that has come and gone is remembered by its batch.
+		From: "relay-" + m.ID.String(), Number: 1,
+		Items: []store.Item{{Msg: next, Wire: next.AppendWire(nil)}},
+	})
+	return nil, err
+}
+
+// relayedID is the id that a key stands for, as for a task that is submitted with
+// it, or else one that is made of the relay's.
+func relayedID(key string, relay queue.TaskID, partitions int) (queue.TaskID, error) {
+	if key == "" {
+		part := binary.BigEndian.Uint64(relay[8:]) % uint64(max(partitions, 1)) //nolint:gosec // at most MaxPartitions
+		binary.BigEndian.PutUint16(relay[6:8], uint16(part))                    //nolint:gosec // likewise
+		return relay, nil
+	}
+	id, err := queue.ParseTaskID(key)
+	if err != nil {
+		return queue.KeyTaskID(key, partitions), nil
+	}
+	if int(id.Partition()) >= partitions {
+		return id, queue.NoRetry(fmt.Errorf("%w: %s is of partition %d, the queue has %d", queue.ErrTaskID, id, id.Partition(), partitions))
+	}
+	return id, nil
+}
