@@ -521,3 +521,69 @@ func TestANilInterfaceIsAValue(t *testing.T) {
 		t.Errorf("%v, %v", v, err)
 	}
 }
+
+func TestAHandlerOfAFullPoolMaySubmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails if all wait for each other
+		p := open(t, pool.Config{Workers: 1, MaxQueued: 1}, double.Handler(twice))
+		wantValue(t, run(t, p, func(ctx context.Context) (int, error) {
+			for range 3 {
+				if _, err := double.Submit(ctx, p, 1); err != nil {
+					return 0, err
+				}
+			}
+			return 1, nil
+		}), 1)
+	})
+}
+
+func TestShutdownThatCancelsDoesNotWaitForRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		fail := queue.NewTask[int, int]("fail", queue.Retries(5), queue.Spaced(queue.Backoff{Base: time.Hour}))
+		p := open(t, pool.Config{Workers: 1}, fail.Handler(func(context.Context, int) (int, error) { time.Sleep(time.Second); return 0, boom }))
+		retrying := submit(t, p, fail, 1)
+		time.Sleep(time.Minute)
+		running := submit(t, p, fail, 1)
+		synctest.Wait()
+		from := time.Now()
+		if err := p.Shutdown(t.Context(), pool.CancelPending()); err != nil || time.Since(from) != time.Second {
+			t.Errorf("%v, after %v", err, time.Since(from))
+		}
+		wantErr(t, retrying, queue.ErrCancelled)
+		wantErr(t, running, boom)
+	})
+}
+
+func TestARetryDoesNotExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		again := queue.NewTask[int, int]("again", queue.Retries(1), queue.Spaced(queue.Backoff{Base: time.Hour}), queue.Expire(time.Minute))
+		p := open(t, pool.Config{Workers: 1}, again.Handler(func(ctx context.Context, _ int) (int, error) {
+			if n := queue.FromContext(ctx).Attempt; n > 1 {
+				return n, nil
+			}
+			return 0, errors.New("not yet")
+		}))
+		wantValue(t, submit(t, p, again, 1), 2) // it did start in time
+	})
+}
+
+var tablesRead atomic.Int32
+
+type table struct{ N int }
+
+func (v *table) UnmarshalJSON([]byte) error { tablesRead.Add(1); v.N = 7; return nil }
+
+func TestACommonArgumentIsDecodedOnce(t *testing.T) {
+	use := queue.NewTask[int, int]("use", queue.Encoded(queue.JSON), queue.Sharing(table{7}))
+	p := open(t, pool.Config{Workers: 2, Strict: true}, use.Handler(func(ctx context.Context, n int) (int, error) {
+		v, err := queue.Common[table](ctx)
+		return n * v.N, err
+	}))
+	before := tablesRead.Load()
+	for n := range 10 {
+		wantValue(t, submit(t, p, use, n), 7*n)
+	}
+	if n := tablesRead.Load() - before; n != 1 {
+		t.Errorf("it was decoded %d times for 10 tasks", n)
+	}
+}

@@ -131,23 +131,75 @@ func TestAsideSurvivesWhatHappensInIt(t *testing.T) {
 		}
 		wantValue(t, run(t, p, func(context.Context) (int, error) { return 1, nil }), 1)
 	}
-	// A goroutine that the handler leaves behind in Aside neither keeps nor costs a slot.
-	let, out, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	wantValue(t, run(t, p, func(ctx context.Context) (int, error) {
-		go func() {
-			defer close(gone)
-			_ = queue.Aside(ctx, func() error { close(out); <-let; return nil })
-		}()
+}
+
+func TestAGoroutineLeftBehindInAsideNeitherKeepsNorCostsASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, pool.Config{Workers: 1})
+		let, out, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		wantValue(t, run(t, p, func(ctx context.Context) (int, error) {
+			go func() {
+				defer close(gone)
+				_ = queue.Aside(ctx, func() error { close(out); <-let; return nil })
+			}()
+			<-out
+			return 2, nil
+		}), 2)
+		for range 2 { // with it, and without it
+			g := newGate()
+			a, b := run(t, p, g.run), run(t, p, g.run)
+			synctest.Wait()
+			if n := len(g.began); n != 1 {
+				t.Errorf("%d run at once on one worker", n)
+			}
+			close(g.let)
+			wantValue(t, a, 1)
+			wantValue(t, b, 1)
+			if let != nil {
+				close(let)
+				<-gone
+				let = nil
+			}
+		}
+	})
+}
+
+func TestOneThatStepsAsideLetsAnotherComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, pool.Config{Workers: 1})
+		out, back := make(chan struct{}), make(chan struct{})
+		a := run(t, p, func(ctx context.Context) (int, error) {
+			return 1, queue.Aside(ctx, func() error { close(out); <-back; return nil })
+		})
 		<-out
-		return 2, nil
-	}), 2)
-	wantValue(t, run(t, p, func(context.Context) (int, error) { return 3, nil }), 3)
-	close(let)
-	<-gone
-	wantValue(t, run(t, p, func(context.Context) (int, error) { return 4, nil }), 4)
-	if err := p.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+		b := run(t, p, func(ctx context.Context) (int, error) {
+			close(back)
+			time.Sleep(time.Second) // the first one wants its slot by now
+			return 2, queue.Aside(ctx, func() error { _, err := a.Get(ctx); return err })
+		})
+		wantValue(t, b, 2)
+	})
+}
+
+func TestWorkersThatStoodInGoHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, pool.Config{Workers: 2})
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		let := make(chan struct{})
+		for range 50 {
+			run(t, p, func(ctx context.Context) (int, error) { return 1, queue.Aside(ctx, func() error { <-let; return nil }) })
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n < 50 {
+			t.Fatalf("%d goroutines for 50 that are aside", n)
+		}
+		close(let)
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 10 { // those of the runtime come and go
+			t.Errorf("%d goroutines are left of a pool of 2 that has nothing to do", n)
+		}
+	})
 }
 
 func TestAShrunkPoolOfWaitersGoesOn(t *testing.T) {
