@@ -84,9 +84,7 @@ func (t *task) begin() {
 // left behind is in Aside.
 func (t *task) run(end func(keeps bool)) {
 	u, m := t.turn, t.msg
-	if t.direct {
-		m.Direct.Out = nil // of an earlier attempt
-	} else {
+	if !t.direct {
 		fresh, err := queue.ParseMessage(t.wire)
 		if err != nil {
 			end(u.end(m, nil, err))

@@ -1,0 +1,83 @@
+package pool_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cenote-go/cenote/pool"
+	"github.com/cenote-go/cenote/queue"
+)
+
+func ExampleLocal() {
+	ctx := context.Background()
+	square := queue.NewTask[int, int]("square")
+	p, err := pool.Local(4, square.Handler(func(_ context.Context, n int) (int, error) { return n * n, nil }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for n, err := range square.Map(ctx, p, slices.Values([]int{1, 2, 3})) {
+		fmt.Println(n, err)
+	}
+	fmt.Println(p.Shutdown(ctx))
+	// Output:
+	// 1 <nil>
+	// 4 <nil>
+	// 9 <nil>
+	// <nil>
+}
+
+func ExampleGo() {
+	ctx := context.Background()
+	p, err := pool.Local(2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Terminate()
+	f, err := pool.Go(ctx, p, func(context.Context) (string, error) { return "done", nil })
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(f.Get(ctx))
+	// Output: done <nil>
+}
+
+// BenchmarkGo is what a task costs on its way through the pool and back.
+func BenchmarkGo(b *testing.B) {
+	p := open(b, pool.Config{})
+	none := func(context.Context) (int, error) { return 0, nil }
+	b.Run("wait for each", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			f, err := pool.Go(b.Context(), p, none)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := f.Get(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("a thousand on the way", func(b *testing.B) {
+		b.ReportAllocs()
+		var flight [1000]*queue.Future[int]
+		i := 0
+		for b.Loop() {
+			if f := flight[i%1000]; f != nil {
+				if _, err := f.Get(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			f, err := pool.Go(b.Context(), p, none)
+			if err != nil {
+				b.Fatal(err)
+			}
+			flight[i%1000] = f
+			i++
+		}
+	})
+}
