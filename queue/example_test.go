@@ -71,6 +71,80 @@ func ExampleTask_Map() {
 	// THREE! <nil>
 }
 
+func ExampleTask_MapAll() {
+	ctx := context.Background()
+	words := slices.Values([]string{"one", "two", "three"})
+	values, err := Shout.MapAll(ctx, inProcess(Shout.Handler(shout)), words)
+	fmt.Println(values, err)
+	// Output: [ONE! TWO! THREE!] <nil>
+}
+
+func ExampleMapError() {
+	root := queue.NewTask[int, int]("root")
+	x := inProcess(root.Handler(func(_ context.Context, n int) (int, error) {
+		if n < 0 {
+			return 0, errors.New("negative")
+		}
+		return n / 2, nil
+	}))
+	values, err := root.MapAll(context.Background(), x, slices.Values([]int{4, -1, 6}))
+	fmt.Println(values, err)
+	if failed, ok := errors.AsType[*queue.MapError](err); ok {
+		fmt.Println(failed.Failed[1])
+	}
+	// Output:
+	// [2 0 3] 1 of 3 items failed; number 1: negative
+	// negative
+}
+
+func ExampleWait() {
+	ctx := context.Background()
+	x := inProcess(Shout.Handler(shout))
+	a, err := Shout.Submit(ctx, x, "a")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b, err := Shout.Submit(ctx, x, "b")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done, pending, err := queue.Wait(ctx, queue.AllCompleted, a, b)
+	fmt.Println(len(done), len(pending), err)
+	// Output: 2 0 <nil>
+}
+
+func ExampleAsCompleted() {
+	ctx := context.Background()
+	x := inProcess(Shout.Handler(shout))
+	future, err := Shout.Submit(ctx, x, "hello")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for done, err := range queue.AsCompleted(ctx, future) {
+		if err != nil {
+			fmt.Println(err) // ctx has ended
+			break
+		}
+		fmt.Println(done.ID() == future.ID(), done.State())
+	}
+	// Output: true succeeded
+}
+
+func ExampleFallible() {
+	lines := func(yield func(string, error) bool) { // say, of a file
+		_ = yield("one", nil) && yield("", errors.New("disk on fire"))
+	}
+	for value, err := range Shout.Map(context.Background(), inProcess(Shout.Handler(shout)), queue.Fallible(lines)) {
+		fmt.Println(value, err)
+	}
+	// Output:
+	// ONE! <nil>
+	//  disk on fire
+}
+
 func ExampleTask_SubmitAll() {
 	ctx := context.Background()
 	futures, err := Shout.SubmitAll(ctx, inProcess(Shout.Handler(shout)), []string{"a", "b"})

@@ -282,3 +282,12 @@ func (f *fake) Open(_ context.Context, m *queue.Message) (*queue.Promise, error)
 var double = queue.NewTask[int, int]("double")
 
 func doubling(_ context.Context, n int) (int, error) { return 2 * n, nil }
+
+// emit says something for every task.
+func (f *fake) emit(e queue.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p := range f.tasks {
+		p.Emit(e)
+	}
+}

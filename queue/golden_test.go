@@ -278,6 +278,13 @@ type chunkVector struct {
 
 // A chunk's payload and value, read by a library that knows nothing of this package.
 func TestChunksAreWrittenAsTheVectorsSay(t *testing.T) {
+	page, err := os.ReadFile("../docs/wire.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := vectors[chunkVector](t, "chunks.json")[0]; !bytes.Contains(page, []byte(v.Payload)) || !bytes.Contains(page, []byte(v.Value)) {
+		t.Errorf("docs/wire.md does not show the chunk %q as the vectors have it", v.Name)
+	}
 	for _, v := range vectors[chunkVector](t, "chunks.json") {
 		t.Run(v.Name, func(t *testing.T) {
 			var payload []byte
@@ -326,4 +333,25 @@ func TestChunksAreWrittenAsTheVectorsSay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatFollowsIsWrittenAsTheVectorSays(t *testing.T) {
+	for _, v := range vectors[messageVector](t, "messages.json") {
+		if v.Fields.Then == "" {
+			continue
+		}
+		next, err := queue.ParseNext(unhex(t, v.Fields.Then))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &queue.Message{Type: "mail.send", Queue: "mail", Key: "order-7", Priority: queue.High, Delay: 5 * time.Second, Payload: []byte{}}
+		if !reflect.DeepEqual(next, want) {
+			t.Errorf("read %+v, want %+v", next, want)
+		}
+		if got := hex.EncodeToString(queue.AppendNext(nil, next)); got != v.Fields.Then {
+			t.Errorf("wrote %s, the vector is %s", got, v.Fields.Then)
+		}
+		return
+	}
+	t.Error("no vector has a task that follows")
 }
