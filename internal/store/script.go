@@ -56,6 +56,7 @@ var (
 	countScript   = loadScript("count")
 	trimScript    = loadScript("trim")
 	cancelScript  = loadScript("cancel")
+	sayScript     = loadScript("say")
 )
 
 // args begins the arguments of a call: room for the command, the digest and the
