@@ -30,6 +30,10 @@ type delivery struct {
 	// Under port.w.slots.mu, while it runs:
 	next, prev *delivery
 	cancel     context.CancelCauseFunc
+
+	// Under port.said.mu:
+	spoke bool // it has said something
+	over  bool // and says nothing more
 }
 
 // Run runs the task; it is called by the crew.
@@ -77,6 +81,7 @@ func (d *delivery) Run() {
 	}
 	run.Call(ctx, handler, m, func(value []byte, err error) {
 		took := time.Since(began)
+		d.hush()
 		if err == nil && len(value) > w.cfg.MaxMessage {
 			err = fmt.Errorf("%w: the value of %q has %d bytes, the limit is %d; store it elsewhere and return a reference, or raise consumer.Config.MaxMessage",
 				queue.ErrTooLarge, m.Type, len(value), w.cfg.MaxMessage)

@@ -64,6 +64,7 @@ type port struct {
 	lanes    *sync.Cond // there may be something for a lane to do
 	bells    *sync.Cond // the port may be ready to listen
 
+	said   said          // has a lock of its own
 	fence  *time.Timer   // fires when the lease must be taken for lost
 	signOn chan struct{} // cap 1: the lease was lost
 }

@@ -15,8 +15,13 @@ import (
 
 var _ queue.Control = (*Client)(nil)
 
-// askAgain is how long a worker may take to answer before it is asked again.
-const askAgain = time.Second
+// askSoon is how long a worker may take to answer before it is asked again, the
+// first time; then twice as long, and askAgain at most. A task that has ended, but of
+// which Redis does not know yet, is not answered about.
+const (
+	askSoon  = 20 * time.Millisecond
+	askAgain = time.Second
+)
 
 // Cancel calls tasks of list queues off; see [queue.Future.Cancel]. Tasks that wait
 // cost a round trip a thousand. A stream's task is every group's: it is refused with
@@ -88,7 +93,8 @@ func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, le
 		return err
 	}
 	defer done()
-	again := time.NewTimer(askAgain)
+	patience := askSoon
+	again := time.NewTimer(patience)
 	defer again.Stop()
 	for {
 		var wait []int
@@ -118,10 +124,11 @@ func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, le
 		if left = wait; len(left) == 0 {
 			return nil
 		}
-		again.Reset(askAgain)
+		again.Reset(patience)
 		select {
 		case <-heard:
 		case <-again.C:
+			patience = min(2*patience, askAgain)
 		case <-ctx.Done():
 			return fmt.Errorf("no answer from the workers of queue %q to whether %d tasks are cancelled: %w", at.queue, len(left), ctx.Err())
 		case <-c.mail.ctx.Done():

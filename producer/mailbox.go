@@ -183,6 +183,19 @@ func (m *mailbox) deliverAll(outcomes []byte) {
 	_ = queue.ParseOutcomes(outcomes, m.deliver)
 }
 
+// emit passes on what a handler says.
+func (m *mailbox) emit(s *store.Said) {
+	m.mu.Lock()
+	e := m.pending[s.ID]
+	m.mu.Unlock()
+	if e == nil {
+		return
+	}
+	for _, event := range s.Events {
+		e.promise.Emit(event)
+	}
+}
+
 // receive takes hints off the subscription.
 func (m *mailbox) receive() {
 	wait := time.Duration(0)
@@ -199,6 +212,10 @@ func (m *mailbox) receive() {
 		wait = 0
 		if h.Answered != "" {
 			m.answered(h.Answered)
+			continue
+		}
+		if h.Said != nil {
+			m.emit(h.Said)
 			continue
 		}
 		if h.Outcomes != nil {

@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -152,4 +153,19 @@ func TestIdleHandsAreNoGoroutines(t *testing.T) {
 		}
 		c.Wait()
 	})
+}
+
+type numbered int
+
+func (numbered) Run() {}
+
+func TestPickTakesWhatMatchesAndNobodyHasBegun(t *testing.T) {
+	c := run.NewCrew(0) // nobody begins anything
+	for i := range 10 {
+		c.Add(numbered(i))
+	}
+	picked := c.Pick(func(j run.Job) bool { return j.(numbered)%3 == 0 })
+	if got := fmt.Sprint(picked, c.TakeBack()); got != "[0 3 6 9] [1 2 4 5 7 8]" {
+		t.Errorf("picked and left: %s", got)
+	}
 }

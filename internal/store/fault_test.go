@@ -242,6 +242,9 @@ func everyVerb(b *bed) {
 	if _, err := b.s.Answer(b.ctx(), line, "w", []store.Reply{{Wish: store.Wish{ID: ids[6], Token: "watcher.1"}, Answer: store.AnswerStopped}}); err != nil {
 		t.Fatal(err)
 	}
+	if err := b.s.Say(b.ctx(), line, []store.Said{{ID: ids[6], ReplyTo: "addr", Events: []queue.Event{{Text: "a word"}}}}); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.s.Forget(b.ctx(), "q", off.ID); err != nil {
 		t.Fatal(err)
 	}

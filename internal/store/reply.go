@@ -35,6 +35,7 @@ type Hint struct {
 	Subscribed bool   // the subscription to the log stands (again): what came before it is only in the log
 	Entry      string // the log's entry
 	Outcomes   []byte // what it holds; nil if it was too large to send along
+	Said       *Said  // instead of all that: what a handler says
 	Answered   string // instead of all that: the token of a question that a consumer has answered
 }
 
@@ -54,6 +55,12 @@ func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 		case *redis.Message:
 			if token, ok := strings.CutPrefix(m.Payload, "!"); ok {
 				return Hint{Key: m.Channel, Answered: token}, nil
+			}
+			if text, ok := strings.CutPrefix(m.Payload, "?"); ok {
+				if said, ok := parseSaid(text); ok {
+					return Hint{Key: m.Channel, Said: said}, nil
+				}
+				continue
 			}
 			entry, body, _ := strings.Cut(m.Payload, " ")
 			h := Hint{Key: m.Channel, Entry: entry}

@@ -57,6 +57,7 @@ var (
 	trimScript    = loadScript("trim")
 	cancelScript  = loadScript("cancel")
 	recordScript  = loadScript("record")
+	sayScript     = loadScript("say")
 )
 
 // args begins the arguments of a call: room for the command, the digest and the

@@ -38,59 +38,34 @@ for _, c in ipairs(me ~= '' and {me} or redis.call('ZRANGE', line .. 'alive', 0,
   end
 end
 
-local replies, bell = {}, false
-local function off(id, reply, keep, blob)
-  local p, _, crashes = read_note(redis.call('HGET', line .. 'notes', id))
-  for _, h in ipairs({'tasks', 'notes', 'faults'}) do redis.call('HDEL', line .. h, id) end
-  local to = reply .. ' ' .. (redis.call('HGET', line .. 'watch', id) or '')
-  redis.call('HDEL', line .. 'watch', id)
-  if me ~= '' then
-    redis.call('HDEL', line .. 'run:' .. me, id)
-    if inbox[id] then redis.call('LREM', line .. 'taken:' .. me, 1, inbox[id]) end
-  elseif redis.call('ZREM', line .. 'due', id) == 0 then
-    -- Whoever claims passes over an id that is no task. It is taken out all the same
-    -- where that is cheap, so that it is not counted.
-    local list = line .. (crashes >= 2 and 'alone' or 'ready:' .. p)
-    if n * redis.call('LLEN', list) <= 100000 then redis.call('LREM', list, 1, id) end
-    -- What is on the bell is run by who takes it: a mere token stands in for it.
-    if not bell then
-      bell = {}
-      for at, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
-        if #e > 16 then bell[string.sub(e, 2, 17)] = at - 1 end
-      end
-    end
-    if bell[id] then redis.call('LSET', line .. 'bell', bell[id], '') end
-  end
-  for addr in string.gmatch(to, '%S+') do
-    replies[addr] = replies[addr] or {}
-    table.insert(replies[addr], blob)
-  end
-  if keep ~= '0' then redis.call('SET', line .. 'result:' .. id, blob, 'PX', keep) end
-  redis.call('SET', line .. 'answer:' .. id, 'B', 'PX', 60000)
-end
-
+local keys = {}
+for i = 1, n do keys[i] = line .. 'answer:' .. ids[i] end
+local answers = redis.call('MGET', unpack(keys))
+local dead = redis.call('EXISTS', line .. 'dead') == 1
+local off, is_off = {}, {} -- positions and ids of what is cancelled here
 local out, wishes, answered = {}, {}, {}
 for i = 1, n do
   local o = 5 * i - 3
-  local id, x, reply, keep, blob = ids[i], ARGV[o + 1], ARGV[o + 2], ARGV[o + 3], ARGV[o + 4]
+  local id, x, blob = ids[i], ARGV[o + 1], ARGV[o + 4]
   local letter, token = string.sub(x, 1, 1), string.sub(x, 2)
-  local answer = line .. 'answer:' .. id
   if me ~= '' then
     redis.call('HDEL', line .. 'stops:' .. me, id)
     if letter ~= 'B' then
-      redis.call('SET', answer, x, 'PX', 60000)
-    elseif msgs[i] and holder[id] == me then
-      off(id, reply, keep, blob)
+      redis.call('SET', keys[i], x, 'PX', 60000)
+    elseif msgs[i] and holder[id] == me and not is_off[id] then
+      off[#off + 1], is_off[id] = i, true
     else
       letter = ''
     end
     if letter ~= '' then answered[token] = true end
     out[i] = letter
   else
-    local told = redis.call('GET', answer)
-    if told and ((told == 'B' and not msgs[i]) or string.sub(told, 2) == token) then
+    local told = answers[i]
+    if is_off[id] then
+      out[i] = 'B'
+    elseif told and ((told == 'B' and not msgs[i]) or string.sub(told, 2) == token) then
       out[i] = string.sub(told, 1, 1)
-    elseif not msgs[i] or redis.call('ZSCORE', line .. 'dead', id) then
+    elseif not msgs[i] or (dead and redis.call('ZSCORE', line .. 'dead', id)) then
       out[i] = 'L'
     elseif holder[id] then
       local stops = line .. 'stops:' .. holder[id]
@@ -102,12 +77,51 @@ for i = 1, n do
     elseif blob == '' then
       out[i] = 'M'
     else
-      off(id, reply, keep, blob)
+      off[#off + 1], is_off[id] = i, true
       out[i] = 'B'
     end
   end
 end
 
+local replies = {}
+if #off > 0 then
+  local gone = {}
+  for k, i in ipairs(off) do gone[k] = ids[i] end
+  local notes = redis.call('HMGET', line .. 'notes', unpack(gone))
+  local eyes = redis.call('HMGET', line .. 'watch', unpack(gone))
+  for _, h in ipairs({'tasks', 'notes', 'faults', 'watch'}) do redis.call('HDEL', line .. h, unpack(gone)) end
+  if me ~= '' then
+    redis.call('HDEL', line .. 'run:' .. me, unpack(gone))
+    for _, id in ipairs(gone) do
+      if inbox[id] then redis.call('LREM', line .. 'taken:' .. me, 1, inbox[id]) end
+    end
+  else
+    redis.call('ZREM', line .. 'due', unpack(gone))
+    -- What is on the bell is run by who takes it: a mere token stands in for it.
+    for at, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
+      if #e > 16 and is_off[string.sub(e, 2, 17)] then redis.call('LSET', line .. 'bell', at - 1, '') end
+    end
+    -- Whoever claims passes over an id that is no task. It is taken out all the same
+    -- where that is cheap, so that it is not counted.
+    local lens = {}
+    for k, id in ipairs(gone) do
+      local p, _, crashes = read_note(notes[k])
+      local list = line .. (crashes >= 2 and 'alone' or 'ready:' .. p)
+      lens[list] = lens[list] or redis.call('LLEN', list)
+      if #gone * lens[list] <= 100000 then redis.call('LREM', list, 1, id) end
+    end
+  end
+  for k, i in ipairs(off) do
+    local o = 5 * i - 3
+    local keep, blob = ARGV[o + 3], ARGV[o + 4]
+    for addr in string.gmatch(ARGV[o + 2] .. ' ' .. (eyes[k] or ''), '%S+') do
+      replies[addr] = replies[addr] or {}
+      table.insert(replies[addr], blob)
+    end
+    if keep ~= '0' then redis.call('SET', line .. 'result:' .. gone[k], blob, 'PX', keep) end
+    redis.call('SET', keys[i], 'B', 'PX', 60000)
+  end
+end
 for addr, blobs in pairs(replies) do
   local log = line .. 'reply:' .. addr
   local all = table.concat(blobs)

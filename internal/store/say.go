@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"github.com/cenote-go/cenote/queue"
+)
+
+// Said is what the handler of a task said, in its order.
+type Said struct {
+	ID      queue.TaskID
+	ReplyTo string
+	Events  []queue.Event
+}
+
+type eventWire struct {
+	At      int64  `json:"at"` // Unix us
+	Attempt int    `json:"attempt,omitempty"`
+	Done    int64  `json:"done,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+	Text    string `json:"text,omitempty"`
+}
+
+type saidWire struct {
+	ID     []byte      `json:"id"`
+	Events []eventWire `json:"events"`
+}
+
+// Say passes on what handlers said to whoever waits for their tasks. Nothing is
+// kept: who does not listen, or is cut off, misses it.
+func (s *Store) Say(ctx context.Context, l Line, all []Said) error {
+	args := sayScript.args(l.base, l.root)
+	for i := range all {
+		w := saidWire{ID: all[i].ID[:]}
+		for _, e := range all[i].Events {
+			w.Events = append(w.Events, eventWire{e.At.UnixMicro(), e.Attempt, e.Done, e.Total, e.Text})
+		}
+		text, err := json.Marshal(w)
+		if err != nil {
+			return err
+		}
+		// Readers that know no events take the text up to a space for a log entry
+		// that they have to fetch, and find none.
+		args = append(args, all[i].ID[:], all[i].ReplyTo, base64.StdEncoding.EncodeToString(text))
+	}
+	_, err := sayScript.runInt(ctx, s.rdb, args)
+	return err
+}
+
+func parseSaid(text string) (*Said, bool) {
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, false
+	}
+	var w saidWire
+	said := &Said{}
+	if err := json.Unmarshal(data, &w); err != nil || len(w.ID) != len(said.ID) {
+		return nil, false
+	}
+	copy(said.ID[:], w.ID)
+	for _, e := range w.Events {
+		said.Events = append(said.Events, queue.Event{At: time.UnixMicro(e.At), Attempt: e.Attempt, Done: e.Done, Total: e.Total, Text: e.Text})
+	}
+	return said, true
+}
