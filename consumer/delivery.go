@@ -94,7 +94,7 @@ func (d *delivery) parse() error {
 		err = m.ParseWire(d.claimed.Wire)
 	}
 	if err == nil && len(m.Then) > 0 {
-		_, err = queue.ParseNext(m.Then)
+		err = checkThen(m)
 	}
 	if err != nil {
 		*m = queue.Message{}
