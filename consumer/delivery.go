@@ -103,11 +103,10 @@ func (d *delivery) parse() error {
 	} else {
 		err = m.ParseWire(d.claimed.Wire)
 	}
-	if err == nil && len(m.Then) > 0 {
-		_, err = queue.ParseNext(m.Then)
-	}
 	if err != nil {
 		*m = queue.Message{}
+	} else if len(m.Then) > 0 {
+		err = checkThen(m) // whoever waits is told
 	}
 	m.ID, m.Queue, m.Priority = d.claimed.ID, d.port.line.Queue, d.claimed.Note.Priority()
 	return err

@@ -145,6 +145,15 @@ func (c *commonCache) entry(key commonKey) *commonEntry {
 // place that its key stands for. They are the worker's own; no handler sees them.
 const relayType = "cenote.relay"
 
+// checkThen says before the task runs whether what is to follow it can be read.
+func checkThen(m *queue.Message) error {
+	if m.Items > 0 {
+		return fmt.Errorf("%w: a chunk of %d items of %q is to be followed by a task; its value is no argument", queue.ErrMalformed, m.Items, m.Type)
+	}
+	_, err := queue.ParseNext(m.Then)
+	return err
+}
+
 // follow makes what is stored when the task ends with value. It is nil if that is
 // another group's affair.
 func (d *delivery) follow(value []byte) (*store.Next, error) {

@@ -96,7 +96,8 @@ func (c *commonArg) share(ctx context.Context, x Executor, queue string, codec C
 // with [Common], and must not change it. It is kept for a day after the last
 // submission with it.
 func Sharing(value any) Option {
-	return func(s *settings) { s.common = &commonArg{value: value} }
+	c := &commonArg{value: value} // one for all tasks that the option is given for
+	return func(s *settings) { s.common = c }
 }
 
 // Common returns the argument that the task was submitted with by [Sharing].
