@@ -46,6 +46,10 @@ bench-vet: ## vet and build the benchmark, a module of its own
 bench: deps ## compare with asynq, BullMQ and bare Redis (BENCH_QUICK=1 for a short run)
 	cd integration/bench && go run . $(if $(BENCH_QUICK),-quick) $(ARGS)
 
+.PHONY: conformance
+conformance: deps ## the pool's behaviours, row by row, on goroutines and over Redis (ROW=C27 for one)
+	@go test -count=1 -v -run 'TestConformance/.*/$(ROW)' ./integration/conformance | grep -vE '^(=== |    --- PASS|        --- PASS|--- PASS|PASS)'
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@found=0; \

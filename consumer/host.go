@@ -22,8 +22,8 @@ type host delivery
 
 var _ queue.Host = (*host)(nil)
 
-// Emit does nothing: nobody listens to what handlers say.
-func (h *host) Emit(queue.Event) {}
+// Emit tells whoever waits for the task, in a moment.
+func (h *host) Emit(e queue.Event) { (*delivery)(h).emit(e) }
 
 // Common returns the argument that the task shares with others. The worker fetches
 // and decodes it once, for all tasks of the same type.
