@@ -31,9 +31,8 @@ type delivery struct {
 	next, prev *delivery
 	cancel     context.CancelCauseFunc
 
-	// Under port.said.mu:
-	spoke bool // it has said something
-	over  bool // and says nothing more
+	spoke atomic.Bool // it has said something, see hush
+	over  atomic.Bool // and says nothing more
 }
 
 // Run runs the task; it is called by the crew.

@@ -34,12 +34,12 @@ type said struct {
 func (d *delivery) emit(e queue.Event) {
 	p := d.port
 	s := &p.said
+	d.spoke.Store(true) // before over is looked at, see hush
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.over {
+	if d.over.Load() {
 		return
 	}
-	d.spoke = true
 	t := s.tasks[d]
 	if t == nil {
 		t = &store.Said{ID: d.claimed.ID}
@@ -66,14 +66,11 @@ func (d *delivery) emit(e queue.Event) {
 // hush ends what d can say, and sends the rest of it: before its outcome, which is
 // told after this.
 func (d *delivery) hush() {
-	s := &d.port.said
-	s.mu.Lock()
-	d.over = true
-	spoke := d.spoke
-	s.mu.Unlock()
-	if spoke {
-		d.port.say()
+	d.over.Store(true)
+	if !d.spoke.Load() { // whoever speaks from here on finds that it is over
+		return
 	}
+	d.port.say() // after an emit under way, for it holds the lock
 }
 
 // say sends what was said. What cannot be sent is lost: it is news, not a result.

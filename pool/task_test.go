@@ -260,7 +260,7 @@ func TestACancelledTaskDoesNotCancelWhoWaitsForIt(t *testing.T) {
 }
 
 func TestArgumentsAndValuesAreLetGo(t *testing.T) { // C59
-	type big struct{ data [1 << 16]byte }
+	type big [1 << 16]byte
 	pass := queue.NewTask[*big, *big]("pass")
 	p := open(t, pool.Config{Workers: 1}, pass.Handler(func(context.Context, *big) (*big, error) { return &big{}, nil }))
 	var in, out weak.Pointer[big]

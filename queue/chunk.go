@@ -28,7 +28,6 @@ type itemRunner struct {
 	out     []byte
 	told    int // of out was recorded
 	at      int // the next item
-	rest    []byte
 	attempt int
 	last    time.Time // of the last record
 }

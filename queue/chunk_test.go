@@ -108,13 +108,13 @@ func TestARedeliveredChunkSkipsWhatIsOnRecord(t *testing.T) {
 	ctx, lose := context.WithCancelCause(t.Context())
 	mux := pickyMux(t, func(_ context.Context, n int) (int, error) {
 		ran = append(ran, n)
-		switch {
-		case n == 1:
+		switch n {
+		case 1:
 			return 0, errOdd
-		case n == 2:
+		case 2:
 			for start := time.Now(); time.Since(start) < 260*time.Millisecond; { // longer than records are apart
 			}
-		case n == 3:
+		case 3:
 			lose(queue.ErrLeaseLost)
 			return 0, ctx.Err()
 		}

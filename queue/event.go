@@ -13,7 +13,7 @@ import (
 type Event struct {
 	At      time.Time // by the worker's clock
 	Attempt int       // the attempt that says it, counted from 1
-	Done    int64     // how much is done; with Total and Text empty, nothing is said about progress
+	Done    int64     // how much is done, if there is no Text
 	Total   int64     // of how much; 0 if that is not known
 	Text    string    // a line of log
 }

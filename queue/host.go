@@ -54,8 +54,9 @@ func Aside(ctx context.Context, f func() error) error {
 type commonArg struct {
 	value any
 
-	mu   sync.Mutex
-	refs map[sharedAt]string
+	mu  sync.Mutex
+	at  sharedAt // where it was stored last
+	ref string   // and what it is called there; "" if nowhere
 }
 
 // sharedAt is where a common argument was stored, and until when that is good.
@@ -75,8 +76,8 @@ func (c *commonArg) share(ctx context.Context, x Executor, queue string, codec C
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := sharedAt{x, queue, codec.Name(), time.Now().Unix() / 3600}
-	if ref, ok := c.refs[at]; ok {
-		return ref, nil
+	if c.ref != "" && c.at == at {
+		return c.ref, nil
 	}
 	data, err := encode(codec, "common argument", c.value)
 	if err != nil {
@@ -86,7 +87,7 @@ func (c *commonArg) share(ctx context.Context, x Executor, queue string, codec C
 	if err != nil {
 		return "", err
 	}
-	c.refs = map[sharedAt]string{at: ref} // an older hour's is of no use
+	c.at, c.ref = at, ref
 	return ref, nil
 }
 

@@ -215,7 +215,6 @@ func TestYieldedFuturesAreCollectable(t *testing.T) {
 		if err != nil || w == nil {
 			t.Fatal(err)
 		}
-		w = nil
 		n++
 		runtime.GC()
 		gone := 0

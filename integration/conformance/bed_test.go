@@ -71,21 +71,21 @@ func distributed(t *testing.T) executor {
 	return executor{c, c}
 }
 
-// bench is what one row works with.
-type bench struct {
+// bed is what one row works with.
+type bed struct {
 	*testing.T
 	ctx  context.Context
 	x    queue.Executor
 	wire queue.Executor
 }
 
-func newBench(t *testing.T, e executor) *bench {
+func newBed(t *testing.T, e executor) *bed {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)
-	return &bench{t, ctx, e.Executor, e.wire}
+	return &bed{t, ctx, e.Executor, e.wire}
 }
 
-func must[T any](b *bench) func(v T, err error) T {
+func must[T any](b *bed) func(v T, err error) T {
 	return func(v T, err error) T {
 		b.Helper()
 		if err != nil {
@@ -95,23 +95,23 @@ func must[T any](b *bench) func(v T, err error) T {
 	}
 }
 
-func submit[In, Out any](b *bench, task queue.Task[In, Out], in In, opts ...queue.Option) *queue.Future[Out] {
+func submit[In, Out any](b *bed, task queue.Task[In, Out], in In, opts ...queue.Option) *queue.Future[Out] {
 	b.Helper()
 	return must[*queue.Future[Out]](b)(task.Submit(b.ctx, b.x, in, opts...))
 }
 
-func value[Out any](b *bench, f *queue.Future[Out]) Out {
+func value[Out any](b *bed, f *queue.Future[Out]) Out {
 	b.Helper()
 	return must[Out](b)(f.Get(b.ctx))
 }
 
 // door is a gated task's place.
 type door struct {
-	b   *bench
+	b   *bed
 	dir string
 }
 
-func newDoor(b *bench) *door { return &door{b, b.TempDir()} }
+func newDoor(b *bed) *door { return &door{b, b.TempDir()} }
 
 // submit submits a task that waits at the door.
 func (d *door) submit() *queue.Future[int] { d.b.Helper(); return submit(d.b, gated, d.dir) }
@@ -140,7 +140,7 @@ func (d *door) open() {
 	}
 }
 
-func (b *bench) until(what string, ok func() bool) {
+func (b *bed) until(what string, ok func() bool) {
 	b.Helper()
 	for !ok() {
 		if b.ctx.Err() != nil {
@@ -151,7 +151,7 @@ func (b *bench) until(what string, ok func() bool) {
 }
 
 // occupy fills every slot with tasks at a door.
-func (b *bench) occupy() *door {
+func (b *bed) occupy() *door {
 	b.Helper()
 	d := newDoor(b)
 	for range workers {
@@ -163,7 +163,7 @@ func (b *bench) occupy() *door {
 }
 
 // fine checks that the pool still works.
-func (b *bench) fine() {
+func (b *bed) fine() {
 	b.Helper()
 	for i := range 2 * workers {
 		if got := value(b, submit(b, double, i)); got != 2*i {
@@ -172,7 +172,7 @@ func (b *bench) fine() {
 	}
 }
 
-func (b *bench) wait(c <-chan struct{}) {
+func (b *bed) wait(c <-chan struct{}) {
 	b.Helper()
 	select {
 	case <-c:

@@ -112,7 +112,7 @@ func runRows(t *testing.T, on string, e executor) {
 		}
 		t.Run(r.name, func(t *testing.T) {
 			t.Cleanup(func() { report.note(r.name, on, !t.Failed()) })
-			r.test(newBench(t, e))
+			r.test(newBed(t, e))
 		})
 	}
 }

@@ -19,7 +19,7 @@ type row struct {
 	name  string
 	on    string // the executors it is run on
 	about string
-	test  func(b *bench)
+	test  func(b *bed)
 }
 
 func numbers(n int) iter.Seq[int] {
@@ -45,7 +45,7 @@ type canceller interface {
 	Cancel(context.Context, ...queue.CancelOption) (queue.CancelResult, error)
 }
 
-func cancels(b *bench, f canceller, want queue.CancelResult, opts ...queue.CancelOption) {
+func cancels(b *bed, f canceller, want queue.CancelResult, opts ...queue.CancelOption) {
 	b.Helper()
 	got, err := f.Cancel(b.ctx, opts...)
 	if err != nil || got != want {
@@ -53,7 +53,7 @@ func cancels(b *bench, f canceller, want queue.CancelResult, opts ...queue.Cance
 	}
 }
 
-func is(b *bench, err, want error) {
+func is(b *bed, err, want error) {
 	b.Helper()
 	if !errors.Is(err, want) {
 		b.Errorf("error %v, want %v", err, want)
@@ -61,12 +61,12 @@ func is(b *bench, err, want error) {
 }
 
 var rows = []row{
-	{"C01", "LD", "Call returns the handler's value", func(b *bench) {
+	{"C01", "LD", "Call returns the handler's value", func(b *bed) {
 		if got := must[int](b)(double.Call(b.ctx, b.x, 21)); got != 42 {
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C02", "LD", "Submit returns before the task ends, Get waits for it", func(b *bench) {
+	{"C02", "LD", "Submit returns before the task ends, Get waits for it", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		if _, err := f.Result(); !errors.Is(err, queue.ErrNotReady) {
@@ -77,7 +77,7 @@ var rows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C03", "LD", "a Get that ctx ends says so, and the task goes on", func(b *bench) {
+	{"C03", "LD", "a Get that ctx ends says so, and the task goes on", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		short, cancel := context.WithTimeout(b.ctx, 20*time.Millisecond)
@@ -89,7 +89,7 @@ var rows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C04", "LD", "that error is also what ended ctx; a remote timeout never is", func(b *bench) {
+	{"C04", "LD", "that error is also what ended ctx; a remote timeout never is", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		short, cancel := context.WithTimeout(b.ctx, 10*time.Millisecond)
@@ -108,7 +108,7 @@ var rows = []row{
 			b.Errorf("the remote timeout looks like one of this side: %v", err)
 		}
 	}},
-	{"C05", "LD", "a deadline is a Get's, not the submission's", func(b *bench) {
+	{"C05", "LD", "a deadline is a Get's, not the submission's", func(b *bed) {
 		var fs []*queue.Future[int]
 		for i := range 3 * workers {
 			fs = append(fs, submit(b, sleep, nap{50 * time.Millisecond, i}))
@@ -121,7 +121,7 @@ var rows = []row{
 			cancel()
 		}
 	}},
-	{"C19", "LD", "never more at once than there are slots", func(b *bench) {
+	{"C19", "LD", "never more at once than there are slots", func(b *bed) {
 		dir := b.TempDir()
 		var most int
 		for got, err := range crowded.Map(b.ctx, b.x, slices.Values(slices.Repeat([]string{dir}, 60)), queue.Chunk(1)) {
@@ -131,7 +131,7 @@ var rows = []row{
 			b.Errorf("%d at once on %d slots", most, workers)
 		}
 	}},
-	{"C21", "LD", "MapAll keeps the order under random delays", func(b *bench) {
+	{"C21", "LD", "MapAll keeps the order under random delays", func(b *bed) {
 		ins := make([]nap, 40)
 		for i := range ins {
 			ins[i] = nap{time.Duration(i*7%5) * time.Millisecond, i}
@@ -141,7 +141,7 @@ var rows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C22", "LD", "MapAll equals serial for any chunk", func(b *bench) {
+	{"C22", "LD", "MapAll equals serial for any chunk", func(b *bed) {
 		for _, chunk := range []int{1, 3, 6, 20, 40, 50} {
 			for _, n := range []int{40, 100} {
 				if got := must[[]int](b)(double.MapAll(b.ctx, b.x, numbers(n), queue.Chunk(chunk))); !slices.Equal(got, doubled(n)) {
@@ -153,13 +153,13 @@ var rows = []row{
 			b.Error("adaptive chunks differ from serial")
 		}
 	}},
-	{"C23", "LD", "a chunk below 1 is refused and nothing submitted", func(b *bench) {
+	{"C23", "LD", "a chunk below 1 is refused and nothing submitted", func(b *bed) {
 		for _, n := range []int{0, -1} {
 			_, err := double.MapAll(b.ctx, b.x, numbers(3), queue.Chunk(n))
 			is(b, err, queue.ErrOption)
 		}
 	}},
-	{"C25", "LD", "an empty input ends at once", func(b *bench) {
+	{"C25", "LD", "an empty input ends at once", func(b *bed) {
 		for _, opts := range [][]queue.Option{nil, {queue.Chunk(1)}, {queue.Chunk(10)}} {
 			if got, err := double.MapAll(b.ctx, b.x, numbers(0), opts...); err != nil || len(got) != 0 {
 				b.Errorf("MapAll: %v, %v", got, err)
@@ -176,7 +176,7 @@ var rows = []row{
 			}
 		}
 	}},
-	{"C26", "LD", "OnDone fires for an empty MapAsync", func(b *bench) {
+	{"C26", "LD", "OnDone fires for an empty MapAsync", func(b *bed) {
 		called := make(chan struct{})
 		f := must[*queue.Future[[]int]](b)(double.MapAsync(b.ctx, b.x, numbers(0)))
 		f.OnDone(func([]int, error) { close(called) })
@@ -186,7 +186,7 @@ var rows = []row{
 			b.Error("never called")
 		}
 	}},
-	{"C27", "LD", "one failing item: MapAll waits for all and names the lowest", func(b *bench) {
+	{"C27", "LD", "one failing item: MapAll waits for all and names the lowest", func(b *bed) {
 		ins := []int{0, 2, 3, 4, 5, 6}
 		got, err := evens.MapAll(b.ctx, b.x, slices.Values(ins), queue.Chunk(1))
 		var me *queue.MapError
@@ -198,7 +198,7 @@ var rows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C28", "LD", "FailFast cancels what was not sent and interrupts what runs", func(b *bench) {
+	{"C28", "LD", "FailFast cancels what was not sent and interrupts what runs", func(b *bed) {
 		d := newDoor(b)
 		dirs := append([]string{"/nowhere/at/all"}, slices.Repeat([]string{d.dir}, 50)...)
 		_, err := gated.MapAll(b.ctx, b.x, slices.Values(dirs), queue.Chunk(1), queue.FailFast())
@@ -211,7 +211,7 @@ var rows = []row{
 		}
 		b.fine() // the slots are free: what ran was interrupted
 	}},
-	{"C29", "LD", "an item's error does not touch its neighbours in the chunk", func(b *bench) {
+	{"C29", "LD", "an item's error does not touch its neighbours in the chunk", func(b *bed) {
 		var values, odd int
 		for _, err := range evens.Map(b.ctx, b.x, numbers(20), queue.Chunk(7)) {
 			switch {
@@ -227,7 +227,7 @@ var rows = []row{
 			b.Errorf("%d values, %d errors", values, odd)
 		}
 	}},
-	{"C30", "LD", "Map goes on after an item's error, whatever the chunk", func(b *bench) {
+	{"C30", "LD", "Map goes on after an item's error, whatever the chunk", func(b *bed) {
 		for _, chunk := range []int{1, 4} {
 			i := 0
 			for it := range evens.Stream(b.ctx, b.x, numbers(10), queue.Chunk(chunk)) {
@@ -241,7 +241,7 @@ var rows = []row{
 			}
 		}
 	}},
-	{"C31", "LD", "MapUnordered yields all, the first finished first", func(b *bench) {
+	{"C31", "LD", "MapUnordered yields all, the first finished first", func(b *bed) {
 		ins := []nap{{400 * time.Millisecond, 0}, {0, 1}, {0, 2}}
 		var got []int
 		for v, err := range sleep.MapUnordered(b.ctx, b.x, slices.Values(ins), queue.Chunk(1)) {
@@ -251,7 +251,7 @@ var rows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C32", "LD", "a source that fails after k items: k results, then its error", func(b *bench) {
+	{"C32", "LD", "a source that fails after k items: k results, then its error", func(b *bed) {
 		errSource := errors.New("no more disk")
 		src := func(yield func(int, error) bool) {
 			for i := range 5 {
@@ -280,7 +280,7 @@ var rows = []row{
 			}
 		}
 	}},
-	{"C33", "LD", "a panic in the source comes out of the loop", func(b *bench) {
+	{"C33", "LD", "a panic in the source comes out of the loop", func(b *bed) {
 		defer func() {
 			if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "boom") {
 				b.Errorf("recovered %v", p)
@@ -290,7 +290,7 @@ var rows = []row{
 		}
 		b.Error("no panic")
 	}},
-	{"C34", "LD", "at most the window is pulled ahead", func(b *bench) {
+	{"C34", "LD", "at most the window is pulled ahead", func(b *bed) {
 		const window = 7
 		var pulled atomic.Int64
 		src := func(yield func(int) bool) {
@@ -310,7 +310,7 @@ var rows = []row{
 			yielded++
 		}
 	}},
-	{"C35", "LD", "break ends an endless Map", func(b *bench) {
+	{"C35", "LD", "break ends an endless Map", func(b *bed) {
 		n := 0
 		for _, err := range double.Map(b.ctx, b.x, func(yield func(int) bool) {
 			for i := 0; yield(i); i++ {
@@ -323,7 +323,7 @@ var rows = []row{
 		}
 		b.fine()
 	}},
-	{"C36", "LD", "the deadline of a Map counts from the start of the loop", func(b *bench) {
+	{"C36", "LD", "the deadline of a Map counts from the start of the loop", func(b *bed) {
 		d := newDoor(b)
 		open := newDoor(b)
 		open.open()
@@ -342,14 +342,14 @@ var rows = []row{
 		}
 		is(b, last, context.DeadlineExceeded)
 	}},
-	{"C37", "LD", "MapAsync submits though nobody looks", func(b *bench) {
+	{"C37", "LD", "MapAsync submits though nobody looks", func(b *bed) {
 		d := newDoor(b)
 		f := must[*queue.Future[[]int]](b)(gated.MapAsync(b.ctx, b.x, slices.Values([]string{d.dir, d.dir}), queue.Chunk(1)))
 		d.await(2)
 		d.open()
 		value(b, f)
 	}},
-	{"C38", "LD", "MapAsync: one list, one callback, one error", func(b *bench) {
+	{"C38", "LD", "MapAsync: one list, one callback, one error", func(b *bed) {
 		var calls atomic.Int64
 		ok := must[*queue.Future[[]int]](b)(double.MapAsync(b.ctx, b.x, numbers(10)))
 		done := make(chan struct{})
@@ -367,7 +367,7 @@ var rows = []row{
 			b.Errorf("%d calls", calls.Load())
 		}
 	}},
-	{"C39", "LD", "OnDone sees the final state on success, error and cancel", func(b *bench) {
+	{"C39", "LD", "OnDone sees the final state on success, error and cancel", func(b *bed) {
 		held := b.occupy()
 		waiting := submit(b, double, 1)
 		var wg sync.WaitGroup
@@ -387,7 +387,7 @@ var rows = []row{
 		seen(submit(b, evens, 1), queue.StateDead)
 		wg.Wait()
 	}},
-	{"C40", "LD", "OnDone after the end fires once", func(b *bench) {
+	{"C40", "LD", "OnDone after the end fires once", func(b *bed) {
 		f := submit(b, double, 1)
 		value(b, f)
 		var calls atomic.Int64
@@ -399,7 +399,7 @@ var rows = []row{
 			b.Errorf("%d calls", calls.Load())
 		}
 	}},
-	{"C41", "LD", "callbacks run in order; a stopped one does not", func(b *bench) {
+	{"C41", "LD", "callbacks run in order; a stopped one does not", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		var order []int
@@ -417,7 +417,7 @@ var rows = []row{
 			b.Errorf("order %v", order)
 		}
 	}},
-	{"C42", "LD", "a callback that panics takes nothing along", func(b *bench) {
+	{"C42", "LD", "a callback that panics takes nothing along", func(b *bed) {
 		f := submit(b, double, 1)
 		done := make(chan struct{})
 		f.OnDone(func(int, error) { panic("a callback of a test") })
@@ -425,7 +425,7 @@ var rows = []row{
 		b.wait(done)
 		b.fine()
 	}},
-	{"C43", "LD", "a callback that blocks delays no other future", func(b *bench) {
+	{"C43", "LD", "a callback that blocks delays no other future", func(b *bed) {
 		release := make(chan struct{})
 		defer close(release)
 		entered := make(chan struct{})
@@ -433,7 +433,7 @@ var rows = []row{
 		b.wait(entered)
 		b.fine()
 	}},
-	{"C44", "LD", "Submit and Get from a callback", func(b *bench) {
+	{"C44", "LD", "Submit and Get from a callback", func(b *bed) {
 		got := make(chan int, 1)
 		submit(b, double, 1).OnDone(func(n int, _ error) {
 			v, err := double.Call(b.ctx, b.x, n)
@@ -451,7 +451,7 @@ var rows = []row{
 			b.Error("the callback does not end")
 		}
 	}},
-	{"C45", "LD", "a task cancelled before it starts never runs", func(b *bench) {
+	{"C45", "LD", "a task cancelled before it starts never runs", func(b *bed) {
 		held := b.occupy()
 		d := newDoor(b)
 		d.open()
@@ -470,7 +470,7 @@ var rows = []row{
 			b.Error("it ran")
 		}
 	}},
-	{"C46", "LD", "Cancel leaves a running task alone", func(b *bench) {
+	{"C46", "LD", "Cancel leaves a running task alone", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		d.await(1)
@@ -480,7 +480,7 @@ var rows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C47", "LD", "Cancel(Interrupt) cancels the handler's context, with its cause", func(b *bench) {
+	{"C47", "LD", "Cancel(Interrupt) cancels the handler's context, with its cause", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		d.await(1)
@@ -491,7 +491,7 @@ var rows = []row{
 			b.Error("the handler saw another cause")
 		}
 	}},
-	{"C49", "LD", "Cancel of a finished task is too late, twice", func(b *bench) {
+	{"C49", "LD", "Cancel of a finished task is too late, twice", func(b *bed) {
 		f := submit(b, double, 2)
 		value(b, f)
 		cancels(b, f, queue.CancelTooLate)
@@ -500,7 +500,7 @@ var rows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C52", "LD", "Wait for all, the first, the first error", func(b *bench) {
+	{"C52", "LD", "Wait for all, the first, the first error", func(b *bed) {
 		d := newDoor(b)
 		slow := d.submit()
 		quick := submit(b, double, 1)
@@ -519,7 +519,7 @@ var rows = []row{
 			b.Errorf("AllCompleted: %d done, %d pending, %v", len(done), len(pending), err)
 		}
 	}},
-	{"C54", "LD", "a Wait that ctx ends loses no future; duplicates collapse", func(b *bench) {
+	{"C54", "LD", "a Wait that ctx ends loses no future; duplicates collapse", func(b *bed) {
 		d := newDoor(b)
 		slow, quick := d.submit(), submit(b, double, 1)
 		value(b, quick)
@@ -532,7 +532,7 @@ var rows = []row{
 		is(b, err, context.DeadlineExceeded)
 		d.open()
 	}},
-	{"C55", "LD", "a cancelled future counts as done", func(b *bench) {
+	{"C55", "LD", "a cancelled future counts as done", func(b *bed) {
 		b.occupy()
 		f := submit(b, double, 1)
 		cancels(b, f, queue.CancelBeforeStart)
@@ -541,7 +541,7 @@ var rows = []row{
 			b.Errorf("%d done, %d pending, %v", len(done), len(pending), err)
 		}
 	}},
-	{"C56", "LD", "AsCompleted: as they end, each once", func(b *bench) {
+	{"C56", "LD", "AsCompleted: as they end, each once", func(b *bed) {
 		d := newDoor(b)
 		slow, quick := d.submit(), submit(b, double, 1)
 		var got []queue.TaskID
@@ -556,7 +556,7 @@ var rows = []row{
 			b.Errorf("order %v", got)
 		}
 	}},
-	{"C57", "LD", "AsCompleted says how many are unfinished", func(b *bench) {
+	{"C57", "LD", "AsCompleted says how many are unfinished", func(b *bed) {
 		d := newDoor(b)
 		fs := []queue.Waitable{d.submit(), d.submit(), submit(b, double, 1), submit(b, double, 2)}
 		ctx, cancel := context.WithTimeout(b.ctx, 500*time.Millisecond)
@@ -570,7 +570,7 @@ var rows = []row{
 			b.Errorf("error %v", last)
 		}
 	}},
-	{"C60", "LD", "errors keep their text, sentinel, type and stack", func(b *bench) {
+	{"C60", "LD", "errors keep their text, sentinel, type and stack", func(b *bed) {
 		_, err := evens.Call(b.ctx, b.x, 3)
 		if is(b, err, errOdd); err.Error() != "item 3: odd" {
 			b.Errorf("text %q", err)
@@ -580,27 +580,32 @@ var rows = []row{
 		if !errors.As(err, &big) || big.N != 2000 {
 			b.Errorf("error %v", err)
 		}
+		_, err = panics.Call(b.ctx, b.wire, "where")
+		var te *queue.TaskError
+		if !errors.As(err, &te) || !strings.Contains(te.Stack, "tasks_test.go") {
+			b.Errorf("the stack does not show the handler: %v", err)
+		}
 	}},
-	{"C63", "LD", "a panic is ErrPanic; the worker lives", func(b *bench) {
+	{"C63", "LD", "a panic is ErrPanic; the worker lives", func(b *bed) {
 		_, err := panics.Call(b.ctx, b.x, "ouch")
 		if is(b, err, queue.ErrPanic); !strings.Contains(err.Error(), "ouch") {
 			b.Errorf("text %q", err)
 		}
 		b.fine()
 	}},
-	{"C64", "LD", "runtime.Goexit is an error and costs no slot", func(b *bench) {
+	{"C64", "LD", "runtime.Goexit is an error and costs no slot", func(b *bed) {
 		for range 2 * workers {
 			_, err := exits.Call(b.ctx, b.x, 1)
 			is(b, err, queue.ErrExited)
 		}
 		b.fine()
 	}},
-	{"C69", "LD", "an argument that cannot be encoded is refused at once", func(b *bench) {
+	{"C69", "LD", "an argument that cannot be encoded is refused at once", func(b *bed) {
 		_, err := unsent.Submit(b.ctx, b.wire, deaf{C: make(chan int)})
 		is(b, err, queue.ErrEncode)
 		b.fine()
 	}},
-	{"C71", "LD", "a value that cannot be encoded is an error, 20 times", func(b *bench) {
+	{"C71", "LD", "a value that cannot be encoded is an error, 20 times", func(b *bed) {
 		for range 20 {
 			_, err := mute.Call(b.ctx, b.wire, 1)
 			if is(b, err, queue.ErrEncode); !strings.Contains(err.Error(), "deaf") {
@@ -609,17 +614,17 @@ var rows = []row{
 		}
 		b.fine()
 	}},
-	{"C72", "D", "a value that this side cannot decode spoils nothing else", func(b *bench) {
+	{"C72", "D", "a value that this side cannot decode spoils nothing else", func(b *bed) {
 		_, err := wrong.Call(b.ctx, b.x, 1)
 		is(b, err, queue.ErrDecode)
 		b.fine()
 	}},
-	{"C73", "LD", "a callback gets the typed error", func(b *bench) {
+	{"C73", "LD", "a callback gets the typed error", func(b *bed) {
 		got := make(chan error)
 		submit(b, evens, 1).OnDone(func(_ int, err error) { got <- err })
 		is(b, <-got, errOdd)
 	}},
-	{"C97", "D", "one ID twice runs once, and both futures get the value", func(b *bench) {
+	{"C97", "D", "one ID twice runs once, and both futures get the value", func(b *bed) {
 		d := newDoor(b)
 		f := submit(b, gated, d.dir, queue.ID("only-once"))
 		g := submit(b, gated, d.dir, queue.ID("only-once"))

@@ -14,6 +14,7 @@
 -- consumer says that it has not begun them.
 -- Replay: the answer was written down the first time.
 --@include _note
+--@include _tell
 local line, me = KEYS[1], ARGV[1]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
 local n = (#ARGV - 1) / 5
@@ -122,13 +123,7 @@ if #off > 0 then
     redis.call('SET', keys[i], 'B', 'PX', 60000)
   end
 end
-for addr, blobs in pairs(replies) do
-  local log = line .. 'reply:' .. addr
-  local all = table.concat(blobs)
-  local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
-  redis.call('PEXPIRE', log, 3600000)
-  redis.call('PUBLISH', log, entry .. ' ' .. (#all <= 65536 and all or ''))
-end
+tell(line, replies)
 for stops, all in pairs(wishes) do redis.call('PUBLISH', stops, table.concat(all)) end
 for token in pairs(answered) do
   redis.call('PUBLISH', line .. 'reply:' .. string.match(token, '^[^.]*'), '!' .. token)

@@ -28,6 +28,7 @@
 -- nothing twice and claims what it claimed before.
 --@include _note
 --@include _ring
+--@include _tell
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
@@ -193,13 +194,7 @@ if m > 0 then
     end
   end
   if #gone > 0 then forget(gone) end
-  for addr, blobs in pairs(replies) do
-    local log = root .. 'reply:' .. addr
-    local all = table.concat(blobs)
-    local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
-    redis.call('PEXPIRE', log, 3600000)
-    redis.call('PUBLISH', log, entry .. ' ' .. (#all <= 65536 and all or ''))
-  end
+  tell(root, replies)
 end
 if freed > 0 then
   some = true
