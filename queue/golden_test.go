@@ -37,17 +37,22 @@ type messageVector struct {
 		Items         int
 		Common        string
 		Then          string // hex
+		RunAtMs       int64  `json:"run_at_ms"`
 	}
 }
 
 func (v *messageVector) message(t *testing.T) *queue.Message {
 	f := &v.Fields
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-	return &queue.Message{
+	m := &queue.Message{
 		Type: f.Type, Payload: unhex(t, f.Payload), ReplyTo: f.ReplyTo, Retries: f.Retries,
 		Timeout: ms(f.TimeoutMs), Keep: ms(f.KeepMs), Backoff: queue.Backoff{Base: ms(f.BackoffBaseMs), Max: ms(f.BackoffMaxMs)},
 		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then),
 	}
+	if f.RunAtMs > 0 {
+		m.RunAt = time.UnixMilli(f.RunAtMs)
+	}
+	return m
 }
 
 type outcomeVector struct {

@@ -49,6 +49,7 @@ type Message struct {
 	Items   int               // how many arguments of a Map the payload holds; 0 for a plain task
 	Common  string            // what the argument that the task shares with others is called
 	Then    []byte            // what is submitted when the task has succeeded; see [Then]
+	RunAt   time.Time         // start no sooner than this, by the store's clock
 
 	// What follows says where the message goes; it is not part of the wire form.
 
@@ -58,7 +59,6 @@ type Message struct {
 	Stream   bool          // the queue delivers every task to each consumer group
 	Priority Priority      // the order among waiting tasks
 	Delay    time.Duration // start no sooner than this after the store has it
-	RunAt    time.Time     // start no sooner than this, by the store's clock
 	Expire   time.Duration // give up unless started this long after the store has it
 	NoReply  bool          // nobody waits: no outcome is sent
 
@@ -92,6 +92,7 @@ const (
 	fieldItems
 	fieldCommon
 	fieldThen
+	fieldRunAt
 	fieldCount
 )
 
@@ -99,6 +100,8 @@ const (
 // left out.
 func (m *Message) used() int {
 	switch {
+	case m.RunAt.UnixMilli() > 0:
+		return fieldRunAt + 1
 	case len(m.Then) > 0:
 		return fieldThen + 1
 	case m.Common != "":
@@ -162,6 +165,8 @@ func (m *Message) AppendWire(b []byte) []byte {
 			b = appendStr(b, m.Common)
 		case fieldThen:
 			b = appendBin(b, m.Then)
+		case fieldRunAt:
+			b = appendUint(b, uint64(m.RunAt.UnixMilli())) //nolint:gosec // above 0, see used
 		}
 	}
 	return b
@@ -229,6 +234,10 @@ func (m *Message) ParseWire(data []byte) error {
 			m.Common = r.str("the common argument's name")
 		case fieldThen:
 			m.Then = r.bin("the continuation")
+		case fieldRunAt:
+			if at := r.uint("the time to run at"); at > 0 {
+				m.RunAt = time.UnixMilli(int64(at)) //nolint:gosec // the reader allows no more
+			}
 		}
 	}
 	r.skip(n - fieldCount)

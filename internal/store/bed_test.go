@@ -260,7 +260,7 @@ func (b *bed) counts() store.Counts {
 func (b *bed) clean() {
 	b.t.Helper()
 	root := store.Root("q", 0)
-	for _, k := range []string{"tasks", "notes", "faults", "ready:0", "ready:1", "ready:2", "due", "dead", "alone", "watch"} {
+	for _, k := range []string{"tasks", "notes", "faults", "ready:0", "ready:1", "ready:2", "due", "bundled", "dead", "alone", "watch"} {
 		if n := b.rdb.Exists(b.ctx(), root+k).Val(); n != 0 {
 			b.t.Errorf("%s is left although no task is", k)
 		}

@@ -24,7 +24,8 @@ const queuesKey = prefix + "queues"
 //	notes           HASH  id -> priority, attempts, crashes, expiry; fresh ordinary tasks have none
 //	faults          HASH  id -> outcome of the last failed attempt
 //	ready:<p>       LIST  ids that wait; p is 0 (high), 1 or 2
-//	due             ZSET  ids by ms: scheduled and retrying
+//	due             ZSET  ids by ms: scheduled and retrying; several in one member are a bundle
+//	bundled         STR   how many more ids than members due has
 //	dead            ZSET  ids by ms: given up
 //	alone           LIST  ids that wait to be run without neighbours
 //	bell            LIST  what consumers with room listen to: tasks handed over, or mere tokens

@@ -30,7 +30,7 @@ func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error)
 	if err != nil {
 		return Task{}, err
 	}
-	if len(r) != 6 {
+	if len(r) != 7 {
 		return Task{}, badReply("look", r)
 	}
 	t := Task{State: stateOf[r[0]], Consumer: r[4]}
@@ -53,6 +53,9 @@ func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error)
 	}
 	if ms, err := strconv.ParseFloat(r[5], 64); err == nil {
 		t.Due = time.UnixMilli(int64(ms))
+	}
+	if now, err := strconv.ParseInt(r[6], 10, 64); err == nil && t.Message != nil && t.Message.RunAt.UnixMilli() > now {
+		t.State, t.Due = queue.StateScheduled, t.Message.RunAt
 	}
 	return t, nil
 }

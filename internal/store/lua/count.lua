@@ -12,9 +12,12 @@ end
 for _, l in ipairs({'alone', 'ready:0', 'ready:1', 'ready:2'}) do
   ready = ready + redis.call('LLEN', line .. l)
 end
-local due = redis.call('ZCARD', line .. 'due')
+local function scheduled(at)
+  return redis.call('ZCARD', at .. 'due') + tonumber(redis.call('GET', at .. 'bundled') or 0)
+end
+local due = scheduled(line)
 if ARGV[1] ~= '' then
-  due = due + redis.call('ZCARD', KEYS[2] .. 'due')
+  due = due + scheduled(KEYS[2])
   for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2] .. 'stream')) do
     local f = {}
     for i = 1, #g, 2 do f[g[i]] = g[i + 1] end

@@ -63,6 +63,18 @@ end
 
 local there = {}
 local soonest, listed = false, 0
+
+-- Ordinary tasks that are to run at one moment are scheduled in bundles, which costs
+-- the less a task the more there are. Their messages tell that moment, see look. A
+-- keyed task stands by itself: what is called off leaves its id in the bundle, and
+-- must not come again under it.
+local bundle, moment = {}, 0
+local function schedule()
+  if #bundle == 0 then return end
+  if #bundle > 1 then redis.call('INCRBY', root .. 'bundled', #bundle - 1) end
+  redis.call('ZADD', root .. 'due', moment, table.concat(bundle))
+  bundle = {}
+end
 for k = 1, tonumber(ARGV[at]) do
   local o = at + 1 + (k - 1) * 9
   local id, msg, keyed = ARGV[o], ARGV[o + 1], ARGV[o + 6] == '1'
@@ -99,7 +111,13 @@ for k = 1, tonumber(ARGV[at]) do
     local due = math.max(now + tonumber(ARGV[o + 3]), tonumber(ARGV[o + 4]))
     if due > now then
       if stream then redis.call('HSET', tasks, id, msg) end
-      redis.call('ZADD', root .. 'due', due, id)
+      if keyed or p ~= 1 or expire > 0 or ARGV[o + 3] ~= '0' then
+        redis.call('ZADD', root .. 'due', due, id)
+      else
+        if due ~= moment or #bundle == 64 then schedule() end
+        moment = due
+        bundle[#bundle + 1] = id
+      end
       soonest = soonest and math.min(soonest, due) or due
     else
       if stream or (p == 1 and expire == 0) then
@@ -112,6 +130,8 @@ for k = 1, tonumber(ARGV[at]) do
     end
   end
 end
+
+schedule()
 
 local lines = {root}
 if stream then

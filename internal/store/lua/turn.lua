@@ -251,21 +251,60 @@ if claims then
   end
 end
 
--- What is due becomes ready on the way; if nothing that is ready goes before it,
--- it is taken without that detour.
+-- What is ready goes before what only now falls due.
+local function pop(level)
+  while #ids < want do
+    local got = redis.call('LPOP', line .. 'ready:' .. level, want - #ids)
+    if not got then return end
+    take(got)
+  end
+end
+if some then noted = redis.call('EXISTS', notes) == 1 end
+if claims and not noted then
+  pop(0)
+  pop(1)
+end
+
+-- Removes what is due and returns the ids, about as many as there is room for.
+local function fall_due(from, room)
+  local fell, most, size = {}, room, 1
+  local bundled = tonumber(redis.call('GET', from .. 'bundled') or 0)
+  if bundled > 0 then -- members that have more than one id in them
+    local members = math.max(redis.call('ZCARD', from .. 'due'), 1)
+    most, size = 64, (members + bundled) / members
+  end
+  local out = 0
+  while #fell < room do
+    local n = math.min(math.max(math.floor((room - #fell) / size), 1), most)
+    local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, n)
+    if #due > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1) end
+    out = out + #due
+    if bundled == 0 then
+      fell = due
+    else
+      for _, ids in ipairs(due) do
+        for i = 1, #ids, 16 do fell[#fell + 1] = string.sub(ids, i, i + 15) end
+      end
+    end
+    if #due < n or bundled == 0 then break end
+  end
+  if #fell > out and redis.call('DECRBY', from .. 'bundled', #fell - out) <= 0 then redis.call('DEL', from .. 'bundled') end
+  return fell
+end
+
+-- What is due becomes ready on the way; what there is room for is taken without
+-- that detour.
 local straight = false
 local function promote(from)
-  local direct = from == line and claims and #ids < want and not noted
-    and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1') == 0
-  local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, direct and want - #ids or math.max(want, 100))
-  if #due == 0 then return 0 end
-  redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1)
-  if direct then
+  local room = from == line and claims and not noted and want - #ids or 0
+  local due = fall_due(from, room > 0 and room or math.max(want, 100))
+  local first = 1
+  if room > 0 and #due > 0 then
     straight = true
-    take(due)
-    return 0
+    take(#due <= room and due or {unpack(due, 1, room)})
+    first = room + 1
   end
-  for i = 1, #due, 1000 do
+  for i = first, #due, 1000 do
     local j = math.min(i + 999, #due)
     if from ~= line then -- delayed tasks of a stream: from here on they are in it
       local msgs = redis.call('HMGET', from .. 'tasks', unpack(due, i, j))
@@ -280,23 +319,14 @@ local function promote(from)
       redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
     end
   end
-  return #due
+  return math.max(#due - first + 1, 0)
 end
 local risen = 0
-if some then
-  noted = redis.call('EXISTS', notes) == 1
-  risen = promote(line)
-end
+if some then risen = promote(line) end
 if group ~= '' then risen = risen + promote(root) end
 
 if claims then
-  for p = 0, 2 do
-    while #ids < want do
-      local got = redis.call('LPOP', line .. 'ready:' .. p, want - #ids)
-      if not got then break end
-      take(got)
-    end
-  end
+  for level = 0, 2 do pop(level) end
   if group ~= '' and #ids < want then
     local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
     if got then
