@@ -135,8 +135,8 @@ ada -1: a bug, seen at attempt 2: the handler panicked: negative amount
 	})
 }
 
-func TestPool(t *testing.T) {
-	bin := build(t, "pool")
+func TestPoolOfTwo(t *testing.T) {
+	bin := build(t, "pool-of-two")
 	tasks := func(out string) (numbers []string) {
 		t.Helper()
 		out, ok := strings.CutSuffix(out, "ending\n")
