@@ -1,9 +1,9 @@
-// Command pool-of-two gives ten tasks to a pool of two goroutines and ends the pool: all
-// ten run, two at a time, before it says "ending".
+// Command pool-of-two gives ten tasks to a pool of two goroutines and ends the
+// pool: all ten run, two at a time, before it says "ending".
 //
 //	go run ./examples/pool-of-two
-//	go run ./examples/pool-of-two -terminate     # after two rounds the rest never run
-//	go run ./examples/pool-of-two -task 1s       # how long a task takes
+//	go run ./examples/pool-of-two -terminate   # after two rounds the rest never run
+//	go run ./examples/pool-of-two -task 1s     # how long a task takes
 package main
 
 import (
