@@ -116,6 +116,28 @@ func TestReadmeProgramIsTheExample(t *testing.T) {
 	}
 }
 
+// What the README gives for a call of Python's is a part of an example that
+// package pool's tests run.
+func TestReadmeCallsAreTheExamples(t *testing.T) {
+	_, section, _ := strings.Cut(read(t, "../README.md"), "\n## Coming from multiprocessing and concurrent.futures\n")
+	table, _, ok := strings.Cut(section, "\n### Differences\n")
+	if !ok {
+		t.Fatal("README.md has no section for those who come from Python, with a part on the differences")
+	}
+	code := read(t, "../pool/coming_from_test.go")
+	rows := regexp.MustCompile(`(?m)^\| [^|-][^|]* \| ([^|]+) \|$`).FindAllStringSubmatch(table, -1)
+	if len(rows) < 2 {
+		t.Fatal("the table has no rows")
+	}
+	for _, row := range rows[1:] { // below the head
+		for _, form := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			if !strings.Contains(code, form[1]) {
+				t.Errorf("README.md gives `%s`, which is not in pool/coming_from_test.go", form[1])
+			}
+		}
+	}
+}
+
 // block returns the first fenced block of a language in a page.
 func block(t *testing.T, path, language string) string {
 	t.Helper()

@@ -6,10 +6,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,12 +97,17 @@ func TestBatchFiles(t *testing.T) {
 		}
 		want = append(want, fmt.Sprintf("%s %d %x", path, i, sha256.Sum256(data)))
 	}
-	onBothStores(t, func(t *testing.T, url string) {
-		var got []string
-		for line := range strings.Lines(run(t, url, bin, dir)) {
+	lines := func(out string) (got []string) {
+		for line := range strings.Lines(out) {
 			got = append(got, strings.Join(strings.Fields(line), " "))
 		}
-		equal(t, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		return got
+	}
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, strings.Join(lines(run(t, url, bin, dir)), "\n"), strings.Join(want, "\n"))
+		byCallback := lines(run(t, url, bin, "-callback", dir))
+		slices.Sort(byCallback)
+		equal(t, strings.Join(byCallback, "\n"), strings.Join(want, "\n"))
 	})
 }
 
@@ -126,6 +133,118 @@ ada 80: over the limit by 30
 ada -1: a bug, seen at attempt 2: the handler panicked: negative amount
 `)
 	})
+}
+
+func TestPoolOfTwo(t *testing.T) {
+	bin := build(t, "pool-of-two")
+	tasks := func(out string) (numbers []string) {
+		t.Helper()
+		out, ok := strings.CutSuffix(out, "ending\n")
+		if !ok {
+			t.Errorf("the last line is not \"ending\":\n%s", out)
+		}
+		for line := range strings.Lines(out) {
+			m := regexp.MustCompile(`^task (\d) at \d\d:\d\d:\d\d\.\d{3}\n$`).FindStringSubmatch(line)
+			if m == nil {
+				t.Fatalf("unexpected line %q", line)
+			}
+			numbers = append(numbers, m[1])
+		}
+		slices.Sort(numbers)
+		return numbers
+	}
+	if got := tasks(run(t, "", bin, "-task", "20ms")); strings.Join(got, "") != "0123456789" {
+		t.Errorf("tasks %v ran, want all ten", got)
+	}
+	if got := tasks(run(t, "", bin, "-terminate", "-task", "500ms")); len(got) == 0 || len(got) >= 10 {
+		t.Errorf("tasks %v ran before the pool was terminated, want some of the ten", got)
+	}
+}
+
+func TestFutures(t *testing.T) {
+	got := map[string][]string{} // by the way they came
+	for line := range strings.Lines(run(t, "", build(t, "futures"))) {
+		way, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		got[way] = append(got[way], value)
+	}
+	process := regexp.MustCompile(` by process \d+$`)
+	for i, v := range got["one by one"] {
+		got["one by one"][i] = process.ReplaceAllString(v, " by a process")
+	}
+	want := map[string][]string{}
+	for n := range 20 {
+		want["one by one"] = append(want["one by one"], fmt.Sprintf("%d by a process", n*n))
+		want["at the end"] = append(want["at the end"], fmt.Sprintf("%d squared is %d", n, n*n))
+		for _, way := range []string{"as it ends", "by callback"} {
+			want[way] = append(want[way], fmt.Sprint(n*n))
+		}
+	}
+	for _, way := range []string{"as it ends", "by callback"} { // in whatever order
+		slices.Sort(got[way])
+		slices.Sort(want[way])
+	}
+	if !maps.EqualFunc(got, want, slices.Equal[[]string]) {
+		t.Errorf("the example printed\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestProduceConsume(t *testing.T) {
+	bin := build(t, "produce-consume")
+	onBothStores(t, func(t *testing.T, url string) {
+		lines := slices.Sorted(strings.Lines(run(t, url, bin)))
+		equal(t, strings.Join(lines, ""), `consumed 0
+consumed 1
+consumed 2
+consumed 3
+consumed 4
+produced 0
+produced 1
+produced 2
+produced 3
+produced 4
+`)
+	})
+}
+
+func TestChunks(t *testing.T) {
+	bin := build(t, "chunks")
+	want := `  1000 numbers, their squares add up to 332833500
+  2000 numbers, their squares add up to 2664667000
+  3000 numbers, their squares add up to 8995500500
+  4000 numbers, their squares add up to 21325334000
+  5000 numbers, their squares add up to 41654167500
+  6000 numbers, their squares add up to 71982001000
+  7000 numbers, their squares add up to 114308834500
+  8000 numbers, their squares add up to 170634668000
+  9000 numbers, their squares add up to 242959501500
+ 10000 numbers, their squares add up to 333283335000
+`
+	equal(t, run(t, "", bin, "-local"), want)
+	onBothStores(t, func(t *testing.T, url string) { equal(t, run(t, url, bin), want) })
+}
+
+func TestPoolOfFour(t *testing.T) {
+	bin := build(t, "pool-of-four")
+	const squares = "map: [0 1 4 9 16 25 36 49 64 81]\n"
+	const finished = `task 0 is finished: 0
+task 1 is finished: 1
+task 2 is finished: 4
+task 3 is finished: 9
+task 4 is finished: 16
+`
+	equal(t, run(t, "", bin, "-task", "20ms", "-deadline", "1m"), squares+`task 0: 0
+task 1: 1
+task 2: 4
+task 3: 9
+task 4: 16
+`+finished)
+	// Nothing is ready when the wait is over before it begins; all of it is later.
+	equal(t, run(t, "", bin, "-task", "500ms", "-deadline", "0s"), squares+`task 0: not ready after 0s
+task 1: not ready after 0s
+task 2: not ready after 0s
+task 3: not ready after 0s
+task 4: not ready after 0s
+`+finished)
 }
 
 func TestPythonProducer(t *testing.T) {

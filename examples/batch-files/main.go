@@ -2,18 +2,18 @@
 // current one unless it is named: each file is a task, the values come back in
 // the order of the files, and never more than a window of them is in flight.
 //
+//	go run ./examples/batch-files docs
+//	go run ./examples/batch-files -callback docs   # in the order they are done
+//
 // The paths travel, not the files, so worker and producer share a file system.
 package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"flag"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
-	"text/tabwriter"
+	"sync"
 
 	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/examples/internal/local"
@@ -21,30 +21,12 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-// Sum is what the worker finds out about a file.
-type Sum struct {
-	SHA256 string
-	Bytes  int64
-}
-
-// Digest reads one file.
-var Digest = queue.NewTask[string, Sum]("file.digest", queue.On("files"))
-
-func digest(_ context.Context, path string) (Sum, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Sum{}, queue.NoRetry(err)
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	return Sum{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: n}, err
-}
-
 func main() {
+	callback := flag.Bool("callback", false, "submit all at once and print each file when it is done")
+	flag.Parse()
 	root := "."
-	if len(os.Args) > 1 {
-		root = os.Args[1]
+	if flag.NArg() > 0 {
+		root = flag.Arg(0)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	rdb := local.Redis()
@@ -57,16 +39,42 @@ func main() {
 	c, err := producer.New(rdb)
 	check(err)
 
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for it := range Digest.Stream(ctx, c, files(root), queue.Window(64)) {
-		if it.Err != nil {
-			fmt.Fprintf(out, "%s\t-\t%v\n", it.In, it.Err)
-			continue
-		}
-		fmt.Fprintf(out, "%s\t%d\t%s\n", it.In, it.Out.Bytes, it.Out.SHA256)
+	if *callback {
+		byCallback(ctx, c, root)
+	} else {
+		inOrder(ctx, c, root)
 	}
-	check(out.Flush())
 	check(c.Close())
 	stop()
 	check(<-stopped)
+}
+
+func inOrder(ctx context.Context, c *producer.Client, root string) {
+	for it := range Digest.Stream(ctx, c, files(root), queue.Window(64)) {
+		show(it.In, it.Out, it.Err)
+	}
+}
+
+// byCallback submits every file at once; their callbacks come one after the other
+// or at the same time.
+func byCallback(ctx context.Context, c *producer.Client, root string) {
+	var all sync.WaitGroup
+	for path := range files(root) {
+		f, err := Digest.Submit(ctx, c, path)
+		check(err)
+		all.Add(1)
+		f.OnDone(func(sum Sum, err error) {
+			defer all.Done()
+			show(path, sum, err)
+		})
+	}
+	all.Wait()
+}
+
+func show(path string, sum Sum, err error) {
+	if err != nil {
+		fmt.Printf("%-50s failed: %v\n", path, err)
+		return
+	}
+	fmt.Printf("%-50s %8d %s\n", path, sum.Bytes, sum.SHA256)
 }
