@@ -177,7 +177,7 @@ func TestATaskIsCancelledBeforeItStarts(t *testing.T) { // C45, C49, C50
 				t.Errorf("it is %v", f.State())
 			}
 			for range 2 {
-				if r, err := f.Cancel(t.Context()); r != queue.CancelTooLate || err != nil {
+				if r, err := f.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil {
 					t.Errorf("Cancel of a cancelled task: %v, %v", r, err)
 				}
 			}

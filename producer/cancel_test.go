@@ -43,7 +43,7 @@ func TestCancelBeforeStart(t *testing.T) {
 		for _, f := range []*queue.Future[int]{ready, delayed, keyed} {
 			cancels(b, f, queue.CancelBeforeStart)
 			off(b, f)
-			cancels(b, f, queue.CancelTooLate)
+			cancels(b, f, queue.CancelBeforeStart)
 		}
 		cancels(b, silent, queue.CancelBeforeStart)
 		b.wait("the future in another process", elsewhere.Done())

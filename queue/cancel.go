@@ -73,16 +73,19 @@ type Control interface {
 // started; see [Interrupt] and [Kill] for more.
 //
 // The decision is made once, where the task is: either it is cancelled and will
-// never start, or it is too late. ctx bounds the wait for that decision; an error
-// means that it is not known, and Cancel may be called again. Over Redis a worker
-// that is up decides within milliseconds, one that cannot be reached at its next
-// heartbeat.
+// never start, which it then says again to whoever asks, or it is too late. ctx
+// bounds the wait for that decision; an error means that it is not known, and
+// Cancel may be called again. Over Redis a worker that is up decides within
+// milliseconds, one that cannot be reached at its next heartbeat.
 func (f *Future[Out]) Cancel(ctx context.Context, opts ...CancelOption) (CancelResult, error) {
 	var how Cancellation
 	for _, o := range opts {
 		o(&how)
 	}
 	if o, _, _ := f.p.Outcome(); o != nil {
+		if o.State == StateCancelled && o.Attempt == 0 {
+			return CancelBeforeStart, nil // the same answer as before
+		}
 		return CancelTooLate, nil
 	}
 	if f.p.control == nil {

@@ -139,7 +139,7 @@ func TestCancel(t *testing.T) {
 	if r, err := waits.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil || !errors.Is(waits.Err(), queue.ErrCancelled) {
 		t.Errorf("before its start: %v, %v, %v", r, err, waits.Err())
 	}
-	if r, err := waits.Cancel(t.Context()); r != queue.CancelTooLate || err != nil {
+	if r, err := waits.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil {
 		t.Errorf("twice: %v, %v", r, err)
 	}
 	runs := submit()
