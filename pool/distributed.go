@@ -25,6 +25,7 @@ import (
 // A handler that waits for a task is not held up: any worker may run that one. A
 // worker that has one slot only, and so might wait for itself, says so in its log.
 type DistributedPool struct {
+	cfg    DistributedConfig
 	client *producer.Client
 	watch  func(*queue.Promise) // settled, made once
 	done   chan struct{}        // closed when everything has ended after Close
@@ -49,14 +50,27 @@ var (
 	_ queue.Sharer   = (*DistributedPool)(nil)
 )
 
+// DistributedConfig is what a session is like. The zero value is good.
+type DistributedConfig struct {
+	// Linked makes all its tasks die with this program, as if each were submitted with
+	// [queue.Linked]; those on streams cannot. Default: tasks that were accepted run
+	// whatever becomes of their submitter.
+	Linked bool
+}
+
 // Distributed makes a pool over c. The pool does not close c, which has to stay open
 // until the pool was joined: a client that is closed hears of no task's end. An
 // open pool holds no goroutine.
 func Distributed(c *producer.Client) (*DistributedPool, error) {
+	return NewDistributed(DistributedConfig{}, c)
+}
+
+// NewDistributed is [Distributed] with more to choose.
+func NewDistributed(cfg DistributedConfig, c *producer.Client) (*DistributedPool, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: a distributed pool without a client; make one with producer.New", queue.ErrOption)
 	}
-	p := &DistributedPool{client: c, tasks: map[*queue.Promise]struct{}{}, done: make(chan struct{})}
+	p := &DistributedPool{cfg: cfg, client: c, tasks: map[*queue.Promise]struct{}{}, done: make(chan struct{})}
 	p.watch = p.settled
 	p.life, p.endLife = context.WithCancel(context.Background())
 	return p, nil
@@ -68,7 +82,7 @@ func (p *DistributedPool) Submit(ctx context.Context, m *queue.Message) (*queue.
 	if !p.enter() {
 		return nil, errClosed
 	}
-	quiet := p.listen(m)
+	quiet := p.adopt(m)
 	promise, err := p.client.Submit(ctx, m)
 	p.leave(promise)
 	if err == nil && quiet {
@@ -88,7 +102,7 @@ func (p *DistributedPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([
 	}
 	var quiet []int
 	for i, m := range ms {
-		if p.listen(m) {
+		if p.adopt(m) {
 			quiet = append(quiet, i)
 		}
 	}
@@ -102,13 +116,14 @@ func (p *DistributedPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([
 	return promises, errs
 }
 
-// listen has the outcome of m sent although m's submitter does not want it. It
-// returns whether that is so. A stream's task has one outcome for each group.
-func (p *DistributedPool) listen(m *queue.Message) (quiet bool) {
-	quiet = m.NoReply && !m.Stream
-	if quiet {
-		m.NoReply = false
+// adopt makes m a task of the session: its outcome is sent even if its submitter is
+// quiet and does not want it. A stream's task is every group's.
+func (p *DistributedPool) adopt(m *queue.Message) (quiet bool) {
+	if m.Stream {
+		return false
 	}
+	quiet, m.NoReply = m.NoReply, false
+	m.Linked = m.Linked || p.cfg.Linked
 	return quiet
 }
 

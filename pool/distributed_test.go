@@ -79,7 +79,7 @@ func (s *site) session() *pool.DistributedPool {
 // work runs tasks, n at once, until the test is over.
 func (s *site) work(n int, routes ...queue.Route) {
 	s.t.Helper()
-	w, err := consumer.New(s.rdb, consumer.Config{Concurrency: n}, routes...)
+	w, err := consumer.New(s.rdb, consumer.Config{Concurrency: n, Lease: 3 * time.Second}, routes...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -503,6 +503,33 @@ func TestAMapThatIsLeftCancelsWhatHasNotStarted(t *testing.T) {
 		if err := p.Shutdown(s.ctx); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestALinkedSessionsTasksDieWithTheProgram(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *site) {
+		g := newGate()
+		s.work(2, gated.Handler(g.handle), double.Handler(twice))
+		p, err := pool.NewDistributed(pool.DistributedConfig{Linked: true}, s.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running := submit(t, p, gated, 1)
+		<-g.began
+		free := s.session() // its tasks outlive the program
+		waiting := submit(t, free, double, 4, queue.Delay(50*time.Millisecond))
+		there := s.producer()
+		again, err := gated.Open(s.ctx, there, running.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := double.Open(s.ctx, there, waiting.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.client.Close() // what the program does last
+		wantErr(t, again, queue.ErrCancelled)
+		wantValue(t, after, 8)
 	})
 }
 

@@ -37,6 +37,7 @@ type messageVector struct {
 		Items         int
 		Common        string
 		Then          string // hex
+		Link          string
 	}
 }
 
@@ -46,7 +47,7 @@ func (v *messageVector) message(t *testing.T) *queue.Message {
 	return &queue.Message{
 		Type: f.Type, Payload: unhex(t, f.Payload), ReplyTo: f.ReplyTo, Retries: f.Retries,
 		Timeout: ms(f.TimeoutMs), Keep: ms(f.KeepMs), Backoff: queue.Backoff{Base: ms(f.BackoffBaseMs), Max: ms(f.BackoffMaxMs)},
-		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then),
+		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then), Link: f.Link,
 	}
 }
 
@@ -120,7 +121,7 @@ func TestMessagesAreWrittenAsTheVectorsSay(t *testing.T) {
 			}
 			sameMessage(t, unhex(t, v.Hex), m)
 			f := v.Fields
-			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then}
+			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then, f.Link}
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}

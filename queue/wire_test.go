@@ -85,9 +85,9 @@ func TestLaterFieldsAreSkipped(t *testing.T) {
 	m := &queue.Message{
 		Type: "t", Payload: []byte{1}, ReplyTo: "r", Retries: 1, Timeout: time.Second, Keep: time.Second,
 		Backoff: queue.Backoff{Base: time.Second, Max: time.Second}, Codec: "json", Group: "g", Headers: map[string]string{"k": "v"},
-		Items: 3, Common: "c", Then: []byte{7},
+		Items: 3, Common: "c", Then: []byte{7}, Link: "l",
 	}
-	const known = 14
+	const known = 15
 	wire := m.AppendWire(nil)
 	nested := []byte{0x92, 0x81, 0xa1, 'k', 0x93, 1, 2, 3, 0xc4, 1, 0}
 	sameMessage(t, withFields(wire, known+1, nested...), m)
