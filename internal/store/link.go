@@ -24,9 +24,6 @@ const (
 	LinkCut                 // it said that it goes
 )
 
-// linkKey is of no queue: tasks of many may have the same link. No script uses it.
-func linkKey(name string) string { return prefix + "link:" + name }
-
 // HoldLink makes the link hold for LinkFor from now on.
 func (s *Store) HoldLink(ctx context.Context, name string) error {
 	return explain(s.rdb.Set(ctx, linkKey(name), "on", LinkFor).Err())
