@@ -111,6 +111,14 @@ func (s *site) stored() int64 {
 	return n
 }
 
+// empty waits until Redis has no task on the default queue.
+func (s *site) empty() {
+	s.t.Helper()
+	for s.stored() > 0 {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
 // bulk submits n tasks of double.
 func (s *site) bulk(p *pool.DistributedPool, n int, opts ...queue.Option) []*queue.Future[int] {
 	s.t.Helper()
@@ -340,9 +348,7 @@ func TestTerminateEndsTheSessionAndNothingElse(t *testing.T) { // C10, C11
 		if ran.Load() != 2 {
 			t.Errorf("%d tasks of double ran, want the two of others", ran.Load())
 		}
-		if n := s.stored(); n != 0 {
-			t.Errorf("%d tasks are left", n)
-		}
+		s.empty()
 		if _, err := double.Submit(s.ctx, p, 1); !errors.Is(err, queue.ErrClosed) {
 			t.Errorf("Submit after Terminate: %v", err)
 		}
@@ -382,6 +388,27 @@ func TestTerminateWithoutRedis(t *testing.T) { // C11
 	if err := p.Join(s.ctx); err == nil || s.ctx.Err() != nil {
 		t.Errorf("Join says %v, although nobody knows what became of the tasks", err)
 	}
+}
+
+// What a worker had that is lost is called off when another one takes it over, or
+// interrupted if that one has begun it.
+func TestTerminateReachesWhatALostWorkerHad(t *testing.T) { // C11
+	onBoth(t, func(t *testing.T, s *site) {
+		p := s.session()
+		f := submit(t, p, gated, 1)
+		id, root := f.ID(), "cenote:{default}:"
+		lapse := time.Now().Add(2 * time.Second).UnixMilli()
+		if n := s.rdb.LRem(s.ctx, root+"ready:1", 0, string(id[:])).Val(); n != 1 {
+			t.Fatalf("the task is %d times where it should wait", n)
+		}
+		s.rdb.ZAdd(s.ctx, root+"alive", redis.Z{Score: float64(lapse), Member: "lost"})
+		s.rdb.HSet(s.ctx, root+"run:lost", "#", lapse, string(id[:]), "0:1")
+		s.work(2, gated.Handler(newGate().handle)) // only an interruption ends it
+		p.Terminate()
+		wantNow(t, f, queue.ErrTerminated)
+		s.join(p)
+		s.empty()
+	})
 }
 
 func TestTerminateReachesWhatIsOnItsWay(t *testing.T) { // C06, C11

@@ -10,8 +10,8 @@ import (
 )
 
 // terminateWithin is how long Terminate waits for Redis and the workers to take
-// notice, and dropWithin how long the pool goes on telling them: a worker's tasks
-// that was lost are back by then, unless its lease is longer than usual.
+// notice, and dropWithin how long the pool goes on telling them: the tasks of a lost
+// worker are taken over by then, unless its lease is longer than usual.
 const (
 	terminateWithin = time.Second
 	dropWithin      = time.Minute
