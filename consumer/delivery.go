@@ -25,6 +25,7 @@ type delivery struct {
 
 	// For the handler, see host; set before it runs.
 	kind, common string
+	link         string
 	part         atomic.Int64 // bytes on record
 
 	// Under port.w.slots.mu, while it runs:
@@ -49,6 +50,18 @@ func (d *delivery) Run() {
 		return
 	}
 
+	if m.Link != "" {
+		wait, err := w.links.ask(m.Link)
+		switch {
+		case err != nil:
+			d.end(m, nil, err, 0)
+			return
+		case wait > 0:
+			d.finish(store.End{ID: m.ID, Verdict: queue.VerdictPark, Delay: wait}, -1)
+			return
+		}
+	}
+
 	attempt := note.Attempts + 1
 	ctx, cancel := context.WithCancelCause(context.Background())
 	running := queue.Running{
@@ -61,7 +74,7 @@ func (d *delivery) Run() {
 		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
 		defer stop()
 	}
-	d.kind, d.common = m.Type, m.Common
+	d.kind, d.common, d.link = m.Type, m.Common, m.Link
 	ctx = queue.WithRunning(ctx, running, (*host)(d))
 	d.cancel = cancel
 	switch err := d.began(); err {

@@ -165,7 +165,7 @@ func (d *delivery) follow(value []byte) (*store.Next, error) {
 	if err != nil {
 		return nil, err
 	}
-	next.Payload = value
+	next.Payload, next.Link = value, m.Link
 	n := &store.Next{ID: queue.NewTaskID(line.Partition), Priority: next.Priority}
 	if next.Queue == line.Queue && !next.Stream && next.Key == "" {
 		n.Delay, n.Wire = next.Delay, next.AppendWire(nil)

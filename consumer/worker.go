@@ -49,6 +49,7 @@ type Worker struct {
 	over   <-chan struct{} // closed when Run is about to sign off
 
 	commons commonCache
+	links   links     // to the programs that tasks die with
 	waited  sync.Once // the warning that a handler waits with the only slot
 }
 
@@ -78,6 +79,7 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 		prefed: make(chan struct{}, 1),
 		heeds:  make(chan heeding, 16),
 	}
+	w.links = links{store: s, patience: cfg.Lease, known: map[string]*link{}}
 	w.slots.size, w.slots.strict, w.slots.mostAhead = cfg.Concurrency, cfg.Strict, max(cfg.LookAhead, 0)
 	return w, nil
 }
@@ -149,6 +151,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	keepers.Go(func() { w.steward(end) })
 	keepers.Go(func() { w.control(end) })
 	keepers.Go(func() { w.heedAll(end) })
+	keepers.Go(func() { w.watchLinks(end) })
 
 	giveUpBells := sync.OnceFunc(func() {
 		w.stopClaiming()

@@ -36,7 +36,7 @@ func both(t *testing.T, f func(t *testing.T, strict bool)) {
 	t.Run("strict", func(t *testing.T) { f(t, true) })
 }
 
-func submit[In, Out any](t testing.TB, p *pool.LocalPool, task queue.Task[In, Out], in In, opts ...queue.Option) *queue.Future[Out] {
+func submit[In, Out any](t testing.TB, p queue.Executor, task queue.Task[In, Out], in In, opts ...queue.Option) *queue.Future[Out] {
 	t.Helper()
 	f, err := task.Submit(context.Background(), p, in, opts...)
 	if err != nil {

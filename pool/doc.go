@@ -1,11 +1,11 @@
-// Package pool runs tasks in the process that submits them, as Python's
-// multiprocessing.Pool and concurrent.futures do.
+// Package pool runs tasks as Python's multiprocessing.Pool and concurrent.futures
+// do, with one life cycle wherever they run.
 //
-// [Local] makes a pool of goroutines. It is a [queue.Executor]: the verbs of
-// [queue.Task] work on it as they do on a producer.Client, and a program can be
-// moved from one to the other. [Go] runs a closure on it.
+// [Local] makes a pool of goroutines of this process, [Distributed] a session over a
+// producer.Client, whose tasks run on workers anywhere. Both are a [queue.Executor]:
+// the verbs of [queue.Task] work on them as they do on the client, and a program can
+// be moved from one to the other. [Go] runs a closure on a local pool.
 //
-// A pool is open until [LocalPool.Close], [LocalPool.Shutdown] or
-// [LocalPool.Terminate]. Its goroutines stay until then, so every pool should be
-// closed.
+// A pool is open until Close, Shutdown or Terminate. A local one keeps its goroutines
+// until then, so every pool should be closed.
 package pool

@@ -6,7 +6,12 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/pool"
+	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -22,6 +27,52 @@ func ExampleLocal() {
 		fmt.Println(n, err)
 	}
 	fmt.Println(p.Shutdown(ctx))
+	// Output:
+	// 1 <nil>
+	// 4 <nil>
+	// 9 <nil>
+	// <nil>
+}
+
+func ExampleDistributed() {
+	ctx := context.Background()
+	square := queue.NewTask[int, int]("square")
+
+	// Somewhere, on any number of machines, run workers of the same Redis.
+	store := miniredis.NewMiniRedis()
+	if err := store.Start(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	rdb := redis.NewClient(&redis.Options{Addr: store.Addr()})
+	defer func() { _ = rdb.Close() }()
+	w, err := consumer.New(rdb, consumer.Config{Concurrency: 2},
+		square.Handler(func(_ context.Context, n int) (int, error) { return n * n, nil }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	working, stop := context.WithCancel(ctx)
+	stopped := make(chan error)
+	go func() { stopped <- w.Run(working) }()
+	defer func() { stop(); <-stopped }()
+
+	c, err := producer.New(rdb) // one a process
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = c.Close() }()
+	p, err := pool.Distributed(c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for n, err := range square.Map(ctx, p, slices.Values([]int{1, 2, 3})) {
+		fmt.Println(n, err)
+	}
+	fmt.Println(p.Shutdown(ctx)) // the workers stay
 	// Output:
 	// 1 <nil>
 	// 4 <nil>

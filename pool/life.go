@@ -26,16 +26,21 @@ func (p *LocalPool) Join(ctx context.Context) error {
 	p.mu.Lock()
 	open := !p.closed
 	p.mu.Unlock()
+	return join(ctx, open, p.done)
+}
+
+// join waits until a pool that is not open any more is done.
+func join(ctx context.Context, open bool, done <-chan struct{}) error {
 	if open {
 		return fmt.Errorf("%w: Close it before Join", queue.ErrPoolRunning)
 	}
 	select {
-	case <-p.done:
+	case <-done:
 		return nil
 	default:
 	}
 	select {
-	case <-p.done:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the pool still works: %w", ctx.Err())
@@ -65,10 +70,18 @@ func (p *LocalPool) Terminate() {
 	p.settle()
 }
 
-// ShutdownOption is for [LocalPool.Shutdown].
+// ShutdownOption is for the pools' Shutdown.
 type ShutdownOption func(*shutdown)
 
 type shutdown struct{ cancel bool }
+
+func newShutdown(opts []ShutdownOption) shutdown {
+	var s shutdown
+	for _, o := range opts {
+		o(&s)
+	}
+	return s
+}
 
 // CancelPending makes Shutdown cancel the tasks that have not started, and those
 // that wait to be tried again.
@@ -77,12 +90,8 @@ func CancelPending() ShutdownOption { return func(s *shutdown) { s.cancel = true
 // Shutdown is Close and Join. ctx bounds the wait only: the pool is closed, and
 // what opts ask for is done, in any case. It may be called again.
 func (p *LocalPool) Shutdown(ctx context.Context, opts ...ShutdownOption) error {
-	var s shutdown
-	for _, o := range opts {
-		o(&s)
-	}
 	p.Close()
-	if s.cancel {
+	if newShutdown(opts).cancel {
 		p.mu.Lock()
 		p.hurry = true
 		p.unbegun(p.callOff)

@@ -94,7 +94,7 @@ func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux
 	for {
 		switch {
 		case p.closed:
-			return nil, fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
+			return nil, errClosed
 		case p.broken != nil:
 			return nil, p.broken
 		case p.cfg.MaxQueued == 0 || p.queued() < p.cfg.MaxQueued || p.ours(ctx):
@@ -206,10 +206,17 @@ func (p *LocalPool) accept(m *queue.Message, mux *queue.Mux) *queue.Promise {
 // answer is what the submitter of m gets.
 func (p *LocalPool) answer(m *queue.Message, promise *queue.Promise) *queue.Promise {
 	if m.NoReply {
-		return queue.FailedPromise(m.ID, fmt.Errorf("%w: %s", queue.ErrNoReply, m.ID)).Controlled(p, m.Queue, "")
+		return silent(p, m)
 	}
 	return promise
 }
+
+// silent is the promise of a task that was submitted with queue.NoReply.
+func silent(c queue.Control, m *queue.Message) *queue.Promise {
+	return queue.FailedPromise(m.ID, fmt.Errorf("%w: %s", queue.ErrNoReply, m.ID)).Controlled(c, m.Queue, "")
+}
+
+var errClosed = fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
 
 // enqueue makes t wait for a worker. p.mu is held.
 func (p *LocalPool) enqueue(t *task) {

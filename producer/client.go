@@ -14,6 +14,7 @@ package producer
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"sync"
@@ -34,6 +35,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	closed  bool
+	linked  bool                    // it holds its link
 	layouts map[string]queue.Layout // by queue; what Redis said
 	lanes   map[place]*lane
 }
@@ -166,6 +168,12 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 	}
 	if !m.NoReply {
 		m.ReplyTo = c.id
+	}
+	if m.Linked {
+		if err := c.link(ctx); err != nil {
+			return nil, nil, none, err
+		}
+		m.Link = c.id
 	}
 	wire := m.AppendWire(make([]byte, 0, m.WireSize()))
 	if len(wire) > c.most {
@@ -307,12 +315,12 @@ func (c *Client) isClosed() bool {
 }
 
 // Close lets the submissions under way finish and stops the client. Futures that
-// have no outcome yet say [queue.ErrClosed]; their tasks go on, and outcomes that
-// are kept can be opened elsewhere. Close may be called more than once; it does
-// not close the Redis client.
+// have no outcome yet say [queue.ErrClosed]; their tasks go on unless they are
+// [queue.Linked], and outcomes that are kept can be opened elsewhere. Close may be
+// called more than once; it does not close the Redis client.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	again := c.closed
+	again, linked := c.closed, c.linked
 	c.closed = true
 	lanes := c.lanes
 	c.mu.Unlock()
@@ -322,5 +330,9 @@ func (c *Client) Close() error {
 	if again {
 		return nil
 	}
-	return c.mail.close()
+	err := c.mail.close()
+	if linked {
+		err = errors.Join(err, c.cutLink())
+	}
+	return err
 }

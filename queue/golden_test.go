@@ -37,7 +37,8 @@ type messageVector struct {
 		Items         int
 		Common        string
 		Then          string // hex
-		RunAtMs       int64  `json:"run_at_ms"`
+		Link          string
+		RunAtMs       int64 `json:"run_at_ms"`
 	}
 }
 
@@ -47,7 +48,7 @@ func (v *messageVector) message(t *testing.T) *queue.Message {
 	m := &queue.Message{
 		Type: f.Type, Payload: unhex(t, f.Payload), ReplyTo: f.ReplyTo, Retries: f.Retries,
 		Timeout: ms(f.TimeoutMs), Keep: ms(f.KeepMs), Backoff: queue.Backoff{Base: ms(f.BackoffBaseMs), Max: ms(f.BackoffMaxMs)},
-		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then),
+		Codec: f.Codec, Group: f.Group, Headers: f.Headers, Items: f.Items, Common: f.Common, Then: unhex(t, f.Then), Link: f.Link,
 	}
 	if f.RunAtMs > 0 {
 		m.RunAt = time.UnixMilli(f.RunAtMs)
@@ -125,7 +126,7 @@ func TestMessagesAreWrittenAsTheVectorsSay(t *testing.T) {
 			}
 			sameMessage(t, unhex(t, v.Hex), m)
 			f := v.Fields
-			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then}
+			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then, f.Link, f.RunAtMs}
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}

@@ -49,6 +49,7 @@ type Message struct {
 	Items   int               // how many arguments of a Map the payload holds; 0 for a plain task
 	Common  string            // what the argument that the task shares with others is called
 	Then    []byte            // what is submitted when the task has succeeded; see [Then]
+	Link    string            // the program that the task dies with; "" if it outlives them all
 	RunAt   time.Time         // start no sooner than this, by the store's clock
 
 	// What follows says where the message goes; it is not part of the wire form.
@@ -61,6 +62,7 @@ type Message struct {
 	Delay    time.Duration // start no sooner than this after the store has it
 	Expire   time.Duration // give up unless started this long after the store has it
 	NoReply  bool          // nobody waits: no outcome is sent
+	Linked   bool          // the executor fills Link in
 
 	// Direct is the argument of a message that never leaves the process; Payload is
 	// empty then. See [Direct].
@@ -92,6 +94,7 @@ const (
 	fieldItems
 	fieldCommon
 	fieldThen
+	fieldLink
 	fieldRunAt
 	fieldCount
 )
@@ -102,6 +105,8 @@ func (m *Message) used() int {
 	switch {
 	case m.RunAt.UnixMilli() > 0:
 		return fieldRunAt + 1
+	case m.Link != "":
+		return fieldLink + 1
 	case len(m.Then) > 0:
 		return fieldThen + 1
 	case m.Common != "":
@@ -165,6 +170,8 @@ func (m *Message) AppendWire(b []byte) []byte {
 			b = appendStr(b, m.Common)
 		case fieldThen:
 			b = appendBin(b, m.Then)
+		case fieldLink:
+			b = appendStr(b, m.Link)
 		case fieldRunAt:
 			b = appendUint(b, uint64(m.RunAt.UnixMilli())) //nolint:gosec // above 0, see used
 		}
@@ -174,7 +181,7 @@ func (m *Message) AppendWire(b []byte) []byte {
 
 // WireSize is at least the number of bytes that [Message.AppendWire] appends.
 func (m *Message) WireSize() int {
-	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group) + len(m.Common) + len(m.Then)
+	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group) + len(m.Common) + len(m.Then) + len(m.Link)
 	for k, v := range m.Headers {
 		n += 10 + len(k) + len(v)
 	}
@@ -234,6 +241,8 @@ func (m *Message) ParseWire(data []byte) error {
 			m.Common = r.str("the common argument's name")
 		case fieldThen:
 			m.Then = r.bin("the continuation")
+		case fieldLink:
+			m.Link = r.str("the link")
 		case fieldRunAt:
 			if at := r.uint("the time to run at"); at > 0 {
 				m.RunAt = time.UnixMilli(int64(at)) //nolint:gosec // the reader allows no more

@@ -138,6 +138,15 @@ func ID(key string) Option {
 // cheaper. Its future says [ErrNoReply].
 func NoReply() Option { return func(s *settings) { s.msg.NoReply = true } }
 
+// Linked makes the task die with the program that submits it, as what runs in the
+// program itself does: when the producer.Client it was submitted through is closed, or
+// its program is gone, the task is cancelled before it starts, or interrupted if it
+// runs. What follows it by [Then] is linked as well. A program that stops or cannot
+// reach Redis for a minute may be taken for gone; docs/guarantees.md says when. Linked
+// is for list queues; of submissions with one [ID] the first decides. Default: a task
+// that was accepted does not need its submitter.
+func Linked() Option { return func(s *settings) { s.msg.Linked = true } }
+
 // Prioritized sets the task's order among those that wait in its queue.
 func Prioritized(p Priority) Option {
 	return func(s *settings) {

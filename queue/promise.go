@@ -26,6 +26,7 @@ type Promise struct {
 	err   error               // set instead of out: the outcome cannot be had
 	after []*callback         // in the order of registration
 	busy  bool                // a goroutine is running the callbacks
+	watch func(*Promise)      // see Watch; nil if nobody does
 }
 
 // callback runs once unless stopped.
@@ -97,8 +98,8 @@ func (p *Promise) Fail(err error) bool { return p.settle(nil, err) }
 
 func (p *Promise) settle(o *Outcome, err error) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.settled() {
+		p.mu.Unlock()
 		return false
 	}
 	p.out, p.err = o, err
@@ -106,6 +107,30 @@ func (p *Promise) settle(o *Outcome, err error) bool {
 		close(p.done)
 	}
 	p.runAfter()
+	watch := p.watch
+	p.watch = nil
+	p.mu.Unlock()
+	if watch != nil {
+		watch(p)
+	}
+	return true
+}
+
+// Watch is OnDone for executors that keep books of their promises: f is called
+// with the promise, once, by whoever settles it. That costs no goroutine, so f must
+// neither block nor call an executor. Watch returns false if the promise is settled
+// already, and f is not called then.
+func (p *Promise) Watch(f func(*Promise)) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.settled() {
+		return false
+	}
+	if first := p.watch; first != nil {
+		p.watch = func(p *Promise) { first(p); f(p) }
+	} else {
+		p.watch = f
+	}
 	return true
 }
 

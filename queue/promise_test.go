@@ -234,3 +234,27 @@ func TestOpenOfNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWatchersAreToldOnce(t *testing.T) {
+	p := queue.NewPromise(queue.NewTaskID(0))
+	told := 0
+	count := func(got *queue.Promise) {
+		if _, _, settled := got.Outcome(); got != p || !settled {
+			t.Error("a watcher is told of a promise that is not settled")
+		}
+		told++
+	}
+	for range 2 {
+		if !p.Watch(count) || told != 0 {
+			t.Errorf("%d were told before the promise is settled", told)
+		}
+	}
+	p.Fail(errors.New("no"))
+	p.Fail(errors.New("no"))
+	if told != 2 {
+		t.Errorf("%d were told, want both, once, before Fail returns", told)
+	}
+	if p.Watch(count) || told != 2 {
+		t.Error("a promise that is settled is watched")
+	}
+}

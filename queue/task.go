@@ -235,6 +235,8 @@ func (m *Message) check() error {
 		return fmt.Errorf("%w: a stream keeps the order of its tasks; Prioritized is for list queues", ErrOption)
 	case m.Stream && m.Expire > 0:
 		return fmt.Errorf("%w: Expire is for list queues; a stream's tasks live as long as its retention", ErrOption)
+	case m.Stream && m.Linked:
+		return fmt.Errorf("%w: Linked is for list queues; a stream's tasks are every group's", ErrOption)
 	case !m.Stream && m.Group != "":
 		return fmt.Errorf("%w: ReplyFrom names a consumer group, which only a stream has; put the task on one with OnStream", ErrOption)
 	case len(m.Headers) > maxHeaders:

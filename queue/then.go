@@ -9,7 +9,7 @@ import "fmt"
 // [ID] or [Keep] and open it by its id.
 //
 // The first task's value must be what the second one takes, encoded by the same
-// codec. The second task may not have [At], [Expire] or [Sharing].
+// codec. The second task may not have [At], [Expire] or [Sharing], nor [Linked], which it gets from the first.
 func Then[In, Out any](next Task[In, Out], opts ...Option) Option {
 	return func(s *settings) {
 		t := next.settings
@@ -26,8 +26,8 @@ func Then[In, Out any](next Task[In, Out], opts ...Option) Option {
 			return
 		}
 		m := t.msg
-		if !m.RunAt.IsZero() || m.Expire > 0 || t.common != nil {
-			s.fail(fmt.Errorf("%w: Then: At, Expire and Sharing are not for a task that follows another; use Delay, or submit it from the handler", ErrOption))
+		if !m.RunAt.IsZero() || m.Expire > 0 || t.common != nil || m.Linked {
+			s.fail(fmt.Errorf("%w: Then: At, Expire, Sharing and Linked are not for a task that follows another; use Delay, link the first one, or submit it from the handler", ErrOption))
 			return
 		}
 		m.NoReply = true

@@ -74,20 +74,24 @@ func TestDurationsAreRoundedUp(t *testing.T) {
 	}
 }
 
-// withFields is a message's wire form with its array head in the wide form, which
-// leaves room to count more fields.
+// withFields is a wire form with its array head in the wide form, which leaves
+// room to count more fields.
 func withFields(wire []byte, total int, more ...byte) []byte {
+	head := 2
+	if wire[1] == 0xdc {
+		head = 4
+	}
 	out := []byte{wire[0], 0xdc, byte(total >> 8), byte(total)}
-	return append(append(out, wire[2:]...), more...)
+	return append(append(out, wire[head:]...), more...)
 }
 
 func TestLaterFieldsAreSkipped(t *testing.T) {
 	m := &queue.Message{
 		Type: "t", Payload: []byte{1}, ReplyTo: "r", Retries: 1, Timeout: time.Second, Keep: time.Second,
 		Backoff: queue.Backoff{Base: time.Second, Max: time.Second}, Codec: "json", Group: "g", Headers: map[string]string{"k": "v"},
-		Items: 3, Common: "c", Then: []byte{7}, RunAt: time.UnixMilli(1),
+		Items: 3, Common: "c", Then: []byte{7}, Link: "l", RunAt: time.UnixMilli(1),
 	}
-	const known = 15
+	const known = 16
 	wire := m.AppendWire(nil)
 	nested := []byte{0x92, 0x81, 0xa1, 'k', 0x93, 1, 2, 3, 0xc4, 1, 0}
 	sameMessage(t, withFields(wire, known+1, nested...), m)

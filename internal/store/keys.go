@@ -12,6 +12,10 @@ const prefix = "cenote:"
 // queuesKey is the set of all queues' names, for people who list them.
 const queuesKey = prefix + "queues"
 
+// linkKey says whether the program is there that tasks are linked to. It is of no
+// queue, as tasks of many may have the same link, and no script uses it.
+func linkKey(name string) string { return prefix + "link:" + name }
+
 // Root is what the keys of one partition of a queue begin with. Its braces are
 // the hash tag that keeps them on one node of a cluster. Partition 0 bears the
 // bare name, so that a queue that is split later keeps what it has; no name has
