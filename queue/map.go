@@ -372,8 +372,9 @@ func (m *mapping[In, Out]) pack(chunk []*slot[In, Out]) []packed[In, Out] {
 		outline.Direct.In = ins
 		all = []packed[In, Out]{{outline, chunk}}
 	} else {
+		arg := make([]byte, 0, 16) // ours: a codec may keep what it returns
 		for _, s := range chunk {
-			arg, err := encode(codec, "argument", s.In)
+			arg, err = encodeOf(arg[:0], codec, "argument", &s.In)
 			if err != nil {
 				refuse(err, s)
 				continue
@@ -514,8 +515,9 @@ func (m *mapping[In, Out]) results(p *Promise, sent packed[In, Out]) (took time.
 			errs[i] = it.err.resolve(m.t.codec, m.t.forms)
 			continue
 		}
-		var out Out
-		if errs[i] = decode(m.t.codec, "value", it.value, &out); errs[i] == nil {
+		if out, err := decodeOf[Out](m.t.codec, "value", it.value); err != nil {
+			errs[i] = err
+		} else {
 			outs[i] = out
 		}
 	}
