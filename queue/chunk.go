@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -29,7 +30,8 @@ type itemRunner struct {
 	told    int // of out was recorded
 	at      int // the next item
 	attempt int
-	last    time.Time // of the last record
+	host    Host             // nil if there is nobody to tell
+	clock   <-chan time.Time // says when to tell
 }
 
 // itemResult is what became of one item of a chunk that never left the process.
@@ -43,7 +45,7 @@ type itemResult struct {
 // part of that; an error means that the chunk as a whole did not come to its end.
 func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, error) {
 	began := time.Now()
-	r := &itemRunner{ctx: ctx, h: h, msg: m, codec: route.codec, forms: route.forms, item: *m, last: began, attempt: FromContext(ctx).Attempt}
+	r := &itemRunner{ctx: ctx, h: h, msg: m, codec: route.codec, forms: route.forms, item: *m, attempt: FromContext(ctx).Attempt}
 	r.item.Items, r.item.Payload, r.item.Direct, r.item.Then = 0, nil, nil, nil
 	if m.Direct != nil {
 		results := make([]itemResult, m.Items)
@@ -70,6 +72,12 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 	if err := r.recall(); err != nil {
 		return nil, err
 	}
+	if host := hostOf(ctx); host != nil && host.host != nil {
+		clock := time.NewTicker(recordEvery) // looking at the time costs as much as a short item
+		defer clock.Stop()
+		r.host, r.clock = host.host, clock.C
+	}
+	r.out = slices.Grow(r.out, len(m.Payload))
 	in := &reader{data: m.Payload}
 	for i := range m.Items {
 		arg := in.bin("an argument")
@@ -169,14 +177,17 @@ func (r *itemRunner) recall() error {
 
 // record puts on record what was done since the last time, every now and then.
 func (r *itemRunner) record() {
-	host := hostOf(r.ctx)
-	if host == nil || host.host == nil || r.at == r.msg.Items || time.Since(r.last) < recordEvery {
+	if r.host == nil || r.at == r.msg.Items {
 		return
 	}
-	if host.host.Record(r.ctx, r.out[r.told:]) == nil {
+	select {
+	case <-r.clock:
+	default:
+		return
+	}
+	if r.host.Record(r.ctx, r.out[r.told:]) == nil {
 		r.told = len(r.out)
 	}
-	r.last = time.Now()
 }
 
 // appendItem adds an argument to the payload of a chunk.

@@ -105,7 +105,7 @@ func (t Task[In, Out]) stream(ctx context.Context, x Executor, src iter.Seq[In],
 			return
 		}
 		m.ordered = ordered
-		m.start(src)
+		m.start(func() { m.pull(src) })
 		defer m.stop(Cancellation{})
 		m.each(yield)
 	}
@@ -154,6 +154,7 @@ type mapping[In, Out any] struct {
 	mu      sync.Mutex
 	pulled  int
 	yielded int
+	block   []slot[In, Out]               // what is left of the slots made at once
 	queued  []*slot[In, Out]              // pulled and not sent
 	order   []*slot[In, Out]              // pulled and not yielded, if ordered
 	ended   []*slot[In, Out]              // done and not yielded, if not ordered
@@ -202,14 +203,14 @@ func wake(c chan struct{}) {
 	}
 }
 
-func (m *mapping[In, Out]) start(src iter.Seq[In]) {
+func (m *mapping[In, Out]) start(pull func()) {
 	if m.ctx.Err() != nil {
 		m.over, m.cut = true, true
 		close(m.pulling)
 		close(m.sending)
 		return
 	}
-	go m.pull(src)
+	go pull()
 	go m.send()
 }
 
@@ -266,12 +267,7 @@ func (m *mapping[In, Out]) push(in In) bool {
 			return false
 		}
 		if first {
-			s := &slot[In, Out]{Item: Item[In, Out]{Index: m.pulled, In: in}}
-			m.pulled++
-			m.queued = append(m.queued, s)
-			if m.ordered {
-				m.order = append(m.order, s)
-			}
+			m.queue(in)
 		}
 		m.parked = m.pulled >= m.yielded+m.window()
 		parked := m.parked
@@ -286,6 +282,75 @@ func (m *mapping[In, Out]) push(in In) bool {
 		}
 	}
 }
+
+// feed is pull for a source that is there already: it takes what there is room for
+// at once.
+func (m *mapping[In, Out]) feed(ins []In) {
+	defer func() {
+		m.mu.Lock()
+		m.over, m.parked = true, false
+		m.mu.Unlock()
+		close(m.pulling)
+		wake(m.work)
+		wake(m.news)
+	}()
+	for {
+		m.mu.Lock()
+		m.cut = m.ctx.Err() != nil
+		if m.stopped || m.cut {
+			m.mu.Unlock()
+			return
+		}
+		n := min(len(ins), m.yielded+m.window()-m.pulled, blockSize)
+		for _, in := range ins[:max(n, 0)] {
+			m.queue(in)
+		}
+		ins = ins[max(n, 0):]
+		m.parked = n <= 0
+		parked := m.parked
+		m.mu.Unlock()
+		if len(ins) == 0 {
+			return
+		}
+		wake(m.work)
+		if parked {
+			select {
+			case <-m.room:
+			case <-m.ctx.Done():
+			}
+		}
+	}
+}
+
+// blockSize is how many slots are made at once, if chunks are as large.
+const blockSize = 1024
+
+// queue makes a slot for in. m.mu is held.
+func (m *mapping[In, Out]) queue(in In) {
+	if len(m.block) == 0 {
+		m.block = make([]slot[In, Out], min(m.sizes.now(), blockSize))
+	}
+	s := &m.block[0]
+	m.block = m.block[1:]
+	s.Index, s.In = m.pulled, in
+	m.pulled++
+	m.queued = append(m.queued, s)
+	if m.ordered {
+		m.order = append(m.order, s)
+	}
+}
+
+// roomy reports whether there is room enough for it to be worth while to wake the
+// puller: for a chunk, or for half of a window that has no room for two. m.mu is held.
+func (m *mapping[In, Out]) roomy() bool {
+	w := m.window()
+	return m.yielded+w-m.pulled >= max(1, min(m.sizes.now(), w/2))
+}
+
+// stuck reports whether a part of a chunk of n cannot wait for the rest: the puller
+// has no room, and may not get enough. In a window of two chunks it will, as soon as
+// what is on its way and done was yielded. m.mu is held.
+func (m *mapping[In, Out]) stuck(n int) bool { return m.parked && m.window() < 2*n }
 
 // send submits, each time, all that was pulled during the last time.
 func (m *mapping[In, Out]) send() {
@@ -321,15 +386,15 @@ func (m *mapping[In, Out]) cutChunks() (chunks [][]*slot[In, Out]) {
 		}
 		// A part of a chunk waits for the rest, unless there may be none or workers
 		// might be idle meanwhile.
-		if len(m.queued) < n && !m.over && !m.parked && !m.sizes.hungry(len(m.flying)+len(chunks)) {
+		if len(m.queued) < n && !m.over && !m.stuck(n) && !m.sizes.hungry(len(m.flying)+len(chunks)) {
 			break
 		}
 		n = min(n, len(m.queued))
 		chunks = append(chunks, m.queued[:n:n])
 		m.queued = m.queued[n:]
 	}
-	if len(m.queued) == 0 {
-		m.queued = nil // its array holds what was sent
+	if len(m.queued) == 0 { // its array holds what was sent
+		m.queued = make([]*slot[In, Out], 0, min(m.sizes.now(), blockSize))
 	}
 	return chunks
 }
@@ -372,8 +437,9 @@ func (m *mapping[In, Out]) pack(chunk []*slot[In, Out]) []packed[In, Out] {
 		outline.Direct.In = ins
 		all = []packed[In, Out]{{outline, chunk}}
 	} else {
+		arg := make([]byte, 0, 16) // ours: a codec may keep what it returns
 		for _, s := range chunk {
-			arg, err := encode(codec, "argument", s.In)
+			arg, err = encodeOf(arg[:0], codec, "argument", &s.In)
 			if err != nil {
 				refuse(err, s)
 				continue
@@ -514,8 +580,9 @@ func (m *mapping[In, Out]) results(p *Promise, sent packed[In, Out]) (took time.
 			errs[i] = it.err.resolve(m.t.codec, m.t.forms)
 			continue
 		}
-		var out Out
-		if errs[i] = decode(m.t.codec, "value", it.value, &out); errs[i] == nil {
+		if out, err := decodeOf[Out](m.t.codec, "value", it.value); err != nil {
+			errs[i] = err
+		} else {
 			outs[i] = out
 		}
 	}
@@ -526,25 +593,15 @@ func (m *mapping[In, Out]) results(p *Promise, sent packed[In, Out]) (took time.
 func (m *mapping[In, Out]) each(yield func(Item[In, Out]) bool) {
 	for {
 		m.mu.Lock()
-		var s *slot[In, Out]
-		switch {
-		case m.ordered && len(m.order) > 0 && m.order[0].done:
-			s, m.order[0] = m.order[0], nil
-			m.order = m.order[1:]
-		case !m.ordered && len(m.ended) > 0:
-			s, m.ended[0] = m.ended[0], nil
-			m.ended = m.ended[1:]
-		}
-		if s != nil {
-			m.yielded++
-		}
+		done := m.takeDone()
 		left := m.pulled - m.yielded
-		end := s == nil && left == 0 && m.over && !m.cut
+		end := len(done) == 0 && left == 0 && m.over && !m.cut
+		// Counting what was yielded costs more than a short item does.
+		step := max(1, min(m.sizes.now()/16, 64))
 		m.mu.Unlock()
 		switch {
-		case s != nil:
-			wake(m.room)
-			if !yield(s.Item) {
+		case len(done) > 0:
+			if !m.yieldAll(done, step, yield) {
 				return
 			}
 		case end:
@@ -557,6 +614,48 @@ func (m *mapping[In, Out]) each(yield func(Item[In, Out]) bool) {
 			m.await()
 		}
 	}
+}
+
+// takeDone takes what can be yielded now. m.mu is held.
+func (m *mapping[In, Out]) takeDone() (done []*slot[In, Out]) {
+	if !m.ordered {
+		done, m.ended = m.ended, nil
+		return done
+	}
+	n := 0
+	for n < len(m.order) && n < blockSize && m.order[n].done {
+		n++
+	}
+	done = slices.Clone(m.order[:n]) // the array of order is about to hold them no longer
+	clear(m.order[:n])
+	m.order = m.order[n:]
+	return done
+}
+
+// yieldAll yields done and counts that every step items. What yield has not seen
+// when it returns false is put back, for [mapping.drain].
+func (m *mapping[In, Out]) yieldAll(done []*slot[In, Out], step int, yield func(Item[In, Out]) bool) bool {
+	n := 0
+	for i, s := range done {
+		if n++; n == step || i == len(done)-1 {
+			m.mu.Lock()
+			m.yielded += n
+			roomy := m.roomy()
+			m.mu.Unlock()
+			if roomy {
+				wake(m.room)
+			}
+			n = 0
+		}
+		done[i] = nil
+		if !yield(s.Item) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.ended = append(done[i+1:], m.ended...)
+			return false
+		}
+	}
+	return true
 }
 
 // end tells the ranging goroutine how the source ended, as if it had ranged over it

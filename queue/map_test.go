@@ -236,3 +236,44 @@ func TestManyMapsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestAFullWindowKeepsChunksWhole: every value that is yielded makes room for one
+// argument, which waits for the others of its chunk.
+func TestAFullWindowKeepsChunksWhole(t *testing.T) {
+	verbs := map[string]func(x queue.Executor, opts ...queue.Option) int{
+		"MapAll": func(x queue.Executor, opts ...queue.Option) int {
+			got, err := double.MapAll(t.Context(), x, slices.Values(upTo(2000)), opts...)
+			if err != nil {
+				t.Error(err)
+			}
+			return len(got)
+		},
+		"Map": func(x queue.Executor, opts ...queue.Option) (n int) {
+			for _, err := range double.Map(t.Context(), x, slices.Values(upTo(2000)), opts...) {
+				if err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+			return n
+		},
+	}
+	for name, verb := range verbs {
+		f := newFake(t, double.Handler(doubling))
+		if n := verb(f, queue.Chunk(10), queue.Window(40)); n != 2000 {
+			t.Errorf("%s: %d values", name, n)
+		}
+		for i, n := range f.sizes() {
+			if n != 10 {
+				t.Errorf("%s: message %d carries %d arguments, want 10", name, i, n)
+				break
+			}
+		}
+		// A window without room for a chunk, or for two, must not wait for one.
+		for _, window := range []int{1, 9, 10, 15} {
+			if n := verb(newFake(t, double.Handler(doubling)), queue.Chunk(10), queue.Window(window)); n != 2000 {
+				t.Errorf("%s, a window of %d: %d values", name, window, n)
+			}
+		}
+	}
+}

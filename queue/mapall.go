@@ -82,7 +82,7 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 		return it.Err == nil || !m.t.fast
 	}
 	m.total = n
-	m.start(slices.Values(ins))
+	m.start(func() { m.feed(ins) })
 	m.each(take)
 	m.stop(Cancellation{Interrupt: m.t.fast})
 	if m.t.fast && len(failed) > 0 {

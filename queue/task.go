@@ -57,15 +57,15 @@ func (t Task[In, Out]) Handler(f func(ctx context.Context, in In) (Out, error)) 
 			return nil, fmt.Errorf("%w: the argument of %q is encoded as %q, the worker's definition says %q; use one definition on both sides",
 				ErrDecode, m.Type, codecName(m.Codec), codecName(codec.Name()))
 		}
-		var in In
-		if err := decode(codec, "argument", m.Payload, &in); err != nil {
+		in, err := decodeOf[In](codec, "argument", m.Payload)
+		if err != nil {
 			return nil, err
 		}
 		out, err := f(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		return encode(codec, "value", out)
+		return encodeOf(nil, codec, "value", &out)
 	})
 	return r
 }
@@ -97,7 +97,7 @@ func (t *Task[In, Out]) message(ctx context.Context, x Executor, in In, opts []O
 		m.Direct.In = in
 		return m, nil
 	}
-	m.Payload, err = encode(codec, "argument", in)
+	m.Payload, err = encodeOf(nil, codec, "argument", &in)
 	return m, err
 }
 
@@ -341,7 +341,8 @@ func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	if o.Codec != f.codec.Name() {
 		return out, fmt.Errorf("%w: the value is encoded as %q, this program's definition says %q", ErrDecode, codecName(o.Codec), codecName(f.codec.Name()))
 	}
-	if err := decode(f.codec, "value", o.Value, &out); err != nil {
+	out, err := decodeOf[Out](f.codec, "value", o.Value)
+	if err != nil {
 		var zero Out
 		return zero, err
 	}

@@ -49,6 +49,17 @@ func cases() []benchCase {
 		{"idle", "a worker (10) with nothing to do", idleSize, 1, idleCase},
 		{"backlog", "drain rate (100) of a small and a large backlog", backlogSize, 1, backlogCase},
 		{"due", "delayed tasks that all fall due at once, worker (100)", dueSize, 1, dueCase},
+		{"map-1", "pool: MapAll of a trivial function, chunks of 1, two worker processes", mapSize(1), 1, mapCase(1)},
+		{"map-10", "the same, chunks of 10", mapSize(10), 1, mapCase(10)},
+		{"map-100", "the same, chunks of 100", mapSize(100), 3, mapCase(100)},
+		{"map-1000", "the same, chunks of 1000", mapSize(1000), 3, mapCase(1000)},
+		{"map-auto", "the same, chunks as the system chooses", mapSize(0), 3, mapCase(0)},
+		{"imap-100", "the same, one value after the other, chunks of 100", mapSize(100), 1, imapCase(100)},
+		{"calls", "pool: submit and await one by one, 64 at a time, two worker processes", callsSize, 1, callsCase},
+		{"memory", "pool: memory of the process that runs a long Map", memorySize, 1, memoryCase},
+		{"local", "pool in the process: no-op functions, then wait for all", localSize, 3, localCase(localPools.Noops)},
+		{"local-value", "pool in the process: functions with a value, all awaited", localSize, 3, localCase(localPools.Values)},
+		{"local-task", "pool in the process: defined tasks with a value, all awaited", localSize, 3, localCase(localPools.Tasks)},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Command bench runs Cenote, asynq, BullMQ and bare Redis side by side on a
-// redis-server of its own, prints one table with ratios and targets, and writes
+// redis-server of its own, and Cenote's pool beside Python's and pond's, prints one table with ratios and targets, and writes
 // results.json. It is a module of its own, so that the peers' dependencies stay
 // out of the product. Run it in its own directory; README.md says what each case
 // measures and how fairness is kept.
@@ -22,7 +22,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	did, err := child(ctx)
+	if !did {
+		err = run(ctx, os.Args[1:])
+	}
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -45,7 +48,7 @@ func parse(args []string) (options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&o.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "one round with smaller sizes, under 3 minutes; BENCH_QUICK=1 does the same")
 	fs.StringVar(&o.only, "only", "", "run the cases whose name matches this `regexp`")
-	fs.StringVar(&o.systems, "systems", "cenote,asynq,bullmq,raw", "comma-separated `names` of the systems to run")
+	fs.StringVar(&o.systems, "systems", "cenote,asynq,bullmq,raw,python,pond", "comma-separated `names` of the systems to run")
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds to take medians of (default 3, with -quick 1)")
 	fs.StringVar(&o.out, "out", "results.json", "`file` for the figures")
 	fs.StringVar(&o.profile, "cpuprofile", "", "`file` for a CPU profile of this process; choose one case and system with it")
@@ -152,8 +155,17 @@ func contestants(ctx context.Context, names []string) (systems []system, notes [
 			systems = append(systems, b)
 		case "raw":
 			systems = append(systems, rawStream{}, rawList{})
+		case "python":
+			p, err := findPython()
+			if err != nil {
+				notes = append(notes, fmt.Sprintf("Python's Pool is left out: %v", err))
+				continue
+			}
+			systems = append(systems, p)
+		case "pond":
+			systems = append(systems, pondSystem{})
 		default:
-			return nil, nil, fmt.Errorf("-systems: no system %q: choose from cenote, asynq, bullmq, raw", name)
+			return nil, nil, fmt.Errorf("-systems: no system %q: choose from cenote, asynq, bullmq, raw, python, pond", name)
 		}
 	}
 	return systems, notes, nil

@@ -125,6 +125,25 @@ func dueSize(system string, m mode) int {
 	return 0
 }
 
+// mapSize: small chunks get fewer items in quick mode.
+func mapSize(chunk int) func(string, mode) int {
+	return func(_ string, m mode) int {
+		switch chunk {
+		case 1:
+			return scale(1_000_000, m, 20)
+		case 10:
+			return scale(1_000_000, m, 5)
+		}
+		return scale(1_000_000, m, 2)
+	}
+}
+
+func callsSize(_ string, m mode) int { return scale(100_000, m, 4) }
+
+func memorySize(_ string, m mode) int { return scale(10_000_000, m, 10) }
+
+func localSize(_ string, m mode) int { return scale(1_000_000, m, 5) }
+
 // dueLead is how long before they fall due n delayed tasks begin to be submitted.
 func dueLead(system string, n int) time.Duration {
 	perSecond := 100_000

@@ -8,13 +8,13 @@ import (
 )
 
 // columns are the systems of the table, in its order.
-var columns = []string{"cenote", "asynq", "bullmq", "raw", "rawlist"}
+var columns = []string{"cenote", "asynq", "bullmq", "raw", "rawlist", "python", "pond"}
 
 // printTable prints one row a case and metric. The ratios say how many times
 // better Cenote is, also where less is better.
 func printTable(w io.Writer, r *results) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "case\tmetric\tcenote\tasynq\tbullmq\traw stream\traw list\tx asynq\tx bullmq\tx raw\t")
+	fmt.Fprintln(t, "case\tmetric\tcenote\tasynq\tbullmq\traw stream\traw list\tpython\tpond\tx asynq\tx bullmq\tx raw\tx python\tx pond\t")
 	for _, c := range cases() {
 		label := c.name
 		for _, m := range shown {
@@ -37,7 +37,7 @@ func tableRow(r *results, caseName string, m metricKind) (row []string, any bool
 		any = any || ok
 		row = append(row, cell(v, ok))
 	}
-	for _, sys := range []string{"asynq", "bullmq", "raw"} {
+	for _, sys := range []string{"asynq", "bullmq", "raw", "python", "pond"} {
 		x, ok := r.ratio(caseName, m.name, "cenote", sys)
 		if m.lowerBetter {
 			x, ok = r.ratio(caseName, m.name, sys, "cenote")

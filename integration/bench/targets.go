@@ -57,7 +57,28 @@ func targets() []target {
 		{"drain, large backlog against small", 0.95, false, "x", within("backlog", largeBacklog, "backlog", smallBacklog)},
 		{"due at once: the first starts after", 100, true, "ms", own("due", firstStart)},
 		{"due at once: rate against plain drain", 0.9, false, "x", within("due", steadyRate, "due", plainRate)},
+		{"Map in chunks of 1 against Python's Pool", 1, false, "x", over("map-1", rate, "python")},
+		{"Map in chunks of 10 against Python's Pool", 1, false, "x", over("map-10", rate, "python")},
+		{"Map in chunks of 100 against Python's Pool", 1, false, "x", over("map-100", rate, "python")},
+		{"Map in chunks of 1000 against Python's Pool", 1, false, "x", over("map-1000", rate, "python")},
+		{"Map in measured chunks against the best fixed size", 0.8, false, "x", bestMap},
+		{"64 calls at a time against Python's Pool", 1.5, false, "x", over("calls", rate, "python")},
+		{"memory of a long Map, at its end against a tenth", 1.2, true, "x", within("memory", memoryWhole, "memory", memoryTenth)},
+		{"no-op functions in the process against pond", 0.5, false, "x", over("local", rate, "pond")},
+		{"functions with a value in the process against pond", 1, false, "x", over("local-value", rate, "pond")},
+		{"tasks with a value in the process against pond", 1, false, "x", over("local-task", rate, "pond")},
 	}
+}
+
+// bestMap is the rate of measured chunks in units of the best fixed size's.
+func bestMap(r *results) (float64, bool) {
+	auto, ok := r.get("map-auto", "cenote", rate)
+	best := 0.0
+	for _, c := range []string{"map-1", "map-10", "map-100", "map-1000"} {
+		fixed, measured := r.get(c, "cenote", rate)
+		ok, best = ok && measured, max(best, fixed)
+	}
+	return auto / best, ok
 }
 
 // verdict is what became of a target.
