@@ -51,9 +51,10 @@ func (f *fleet) start() *process {
 	defer func() { _ = log.Close() }() // the child has its own
 	cmd := proctest.Self(f.t, roleEnv+"=worker", configEnv+"="+string(text))
 	cmd.Stderr = log
-	if p.Process, err = proctest.Start(f.t, cmd); err != nil {
+	if p.Process, err = proctest.Start(cmd); err != nil {
 		f.t.Fatalf("start worker %s: %v", p.name, err)
 	}
+	f.t.Cleanup(p.Kill)
 	f.procs = append(f.procs, p)
 	return p
 }

@@ -30,9 +30,9 @@ func Self(t testing.TB, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// Start starts cmd and waits for its end. The process is killed when the test is
-// over, or when this process is gone, if the kernel offers that.
-func Start(t testing.TB, cmd *exec.Cmd) (*Process, error) {
+// Start starts cmd. The process is killed when this one is gone, if the kernel
+// offers that; the caller kills it when the test is over.
+func Start(cmd *exec.Cmd) (*Process, error) {
 	dieWithParent(cmd)
 	p := &Process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
@@ -50,7 +50,6 @@ func Start(t testing.TB, cmd *exec.Cmd) (*Process, error) {
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	t.Cleanup(p.Kill)
 	return p, nil
 }
 

@@ -77,7 +77,7 @@ func (s *Server) launch() error {
 	log := &log{ready: make(chan struct{})}
 	cmd := exec.Command(s.bin, append(args, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	p, err := proctest.Start(s.t, cmd)
+	p, err := proctest.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.bin, err)
 	}
