@@ -1,11 +1,15 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -239,3 +243,25 @@ func gone(b *bed) context.Context {
 	cancel()
 	return ctx
 }
+
+// captureLog keeps what is logged by default, until the row is over.
+func (b *bed) captureLog() (logged func() string) {
+	var mu sync.Mutex
+	var text bytes.Buffer
+	was, out, flags := slog.Default(), log.Writer(), log.Flags() // SetDefault changes all three
+	b.Cleanup(func() { slog.SetDefault(was); log.SetOutput(out); log.SetFlags(flags) })
+	slog.SetDefault(slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(p)
+	}), nil)))
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

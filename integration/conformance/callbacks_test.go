@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -60,12 +61,16 @@ var callbackRows = []row{
 			b.Errorf("order %v", order)
 		}
 	}},
-	{"C42", "LD", "a callback that panics takes nothing along", func(b *bed) {
+	{"C42", "LD", "a callback that panics is logged and takes nothing along", func(b *bed) {
+		logged := b.captureLog()
 		f := submit(b, double, 1)
 		done := make(chan struct{})
 		f.OnDone(func(int, error) { panic("a callback of a test") })
 		f.OnDone(func(int, error) { close(done) })
 		wait(b, done)
+		if !strings.Contains(logged(), "a callback of a test") {
+			b.Errorf("the log says %q", logged())
+		}
 		b.fine()
 	}},
 	{"C43", "LD", "a callback that blocks delays no other future", func(b *bed) {

@@ -24,7 +24,7 @@ func Self(t testing.TB, env ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)                                 
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // else a binary built with -race takes a second to end
 	cmd.Env = append(cmd.Env, env...)
 	return cmd
