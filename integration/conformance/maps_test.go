@@ -32,6 +32,11 @@ func doubled(n int) []int {
 	return out
 }
 
+// sized is an executor that is told how many workers there are.
+type sized struct{ queue.Executor }
+
+func (sized) Workers() int { return workers }
+
 // mapRows are about the verbs that take many arguments.
 var mapRows = []row{
 	{"C21", "LD", "MapAll keeps the order under random delays", func(b *bed) {
@@ -62,9 +67,11 @@ var mapRows = []row{
 			is(b, err, queue.ErrOption)
 		}
 	}},
-	{"C24", "L", "a measured chunk is never above ceil(n / (4 x workers))", func(b *bed) {
-		const n = 2000
-		b.pool(0)
+	{"C24", "LD", "a measured chunk is never above ceil(n / (4 x workers))", func(b *bed) {
+		const n = 40_000 // enough for chunks to grow
+		if _, ok := b.x.(queue.Sizer); !ok {
+			b.x = sized{b.x}
+		}
 		sizes := map[string]int{}
 		for _, id := range must[[]string](b)(message.MapAll(b.ctx, b.x, numbers(n))) {
 			sizes[id]++
