@@ -73,7 +73,7 @@ func routes() []queue.Route {
 		gated.Handler(gate),
 		crowded.Handler(crowd),
 		token.Handler(func(ctx context.Context, dir string) (int, error) {
-			_, err := gate(ctx, dir)
+			_, err := gate(context.WithoutCancel(ctx), dir) // it does not listen
 			return int(queue.FromContext(ctx).Token), err
 		}),
 		message.Handler(func(ctx context.Context, _ int) (string, error) { return queue.FromContext(ctx).ID.String(), nil }),
