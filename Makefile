@@ -48,7 +48,7 @@ bench: deps ## compare with asynq, BullMQ and bare Redis (BENCH_QUICK=1 for a sh
 
 .PHONY: conformance
 conformance: deps ## the pool's behaviours, row by row, on goroutines and over Redis (ROW=C27 for one)
-	@go test -count=1 -v -run 'TestConformance/.*/$(ROW)' ./integration/conformance | grep -vE '^(=== |    --- PASS|        --- PASS|--- PASS|PASS)'
+	@go test -count=1 -v -run 'TestConformance/.*/$(ROW:%=^%$$)' ./integration/conformance | grep -vE '^(=== |    --- PASS|        --- PASS|--- PASS|PASS)'
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)

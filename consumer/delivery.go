@@ -203,6 +203,9 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 		w.stats.givenBack.Add(1)
 	case queue.VerdictDrop:
 	}
+	if e.Outcome != nil && e.Keep > 0 {
+		e.Outcome.Type = m.Type // whoever opens it by its id may be mistaken about that
+	}
 	d.tell(m, v, attempt, took, err)
 	d.finish(e, took)
 }

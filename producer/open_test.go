@@ -41,6 +41,20 @@ func TestOpenFromAnotherClient(t *testing.T) {
 	})
 }
 
+func TestOpenAsAnotherType(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		broken := queue.NewTask[int, int]("broken")
+		b.work(consumer.Config{Concurrency: 1}, double.Handler(twice), broken.Handler(func(context.Context, int) (int, error) { return 0, errors.New("no") }))
+		for _, task := range []queue.Task[int, int]{double, broken} {
+			f := submit(b, task, 1, queue.Keep(time.Hour))
+			<-f.Done()
+			if _, err := b.open(gated, f.ID()).Get(b.ctx); !errors.Is(err, queue.ErrTaskMismatch) {
+				t.Errorf("a %s as another type: %v, want ErrTaskMismatch", task.Name(), err)
+			}
+		}
+	})
+}
+
 func TestOpenOfWhatIsNotThere(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bed) {
 		if _, err := double.Open(b.ctx, b.x, queue.NewTaskID(0)); !errors.Is(err, queue.ErrResultExpired) {

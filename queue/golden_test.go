@@ -69,6 +69,7 @@ type outcomeVector struct {
 			Kind, Code, Text, Stack string
 			Data                    string // hex
 		}
+		Type string
 	}
 }
 
@@ -78,7 +79,7 @@ func (v *outcomeVector) outcome(t *testing.T) *queue.Outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &queue.Outcome{ID: id, Attempt: f.Attempt, Value: unhex(t, f.Value), Codec: f.Codec}
+	o := &queue.Outcome{ID: id, Attempt: f.Attempt, Value: unhex(t, f.Value), Codec: f.Codec, Type: f.Type}
 	for s := queue.StateUnknown; s <= queue.StateExpired; s++ {
 		if s.String() == f.State {
 			o.State = s
@@ -215,7 +216,10 @@ func TestOutcomesAreWrittenAsTheVectorsSay(t *testing.T) {
 			fields := []any{hex.EncodeToString(o.ID[:]), int(o.State), f.Attempt, f.Value, f.Codec}
 			if e := f.Error; e != nil {
 				fields = append(fields, []any{e.Kind, e.Code, e.Text, e.Stack, e.Data})
+			} else {
+				fields = append(fields, "")
 			}
+			fields = append(fields, f.Type)
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}

@@ -13,6 +13,7 @@ type Outcome struct {
 	Value   []byte // what the codec made of the handler's value
 	Codec   string // the codec's name; "" is msgpack
 	Err     *TaskError
+	Type    string // the task's name, of an outcome that is kept; "" is not known
 
 	// Of a task that never left the process: its value, or the very error its
 	// handler returned. They are not part of the wire form.
@@ -21,15 +22,17 @@ type Outcome struct {
 }
 
 // AppendWire appends the outcome's wire form to b: a version byte, then the
-// array [id, state, attempt, value, codec, error], where error is nil or the
+// array [id, state, attempt, value, codec, error, type], where error is nil or the
 // array [kind, code, text, stack, data].
 func (o *Outcome) AppendWire(b []byte) []byte {
-	n := 6
-	if o.Err == nil {
+	n := 4
+	switch {
+	case o.Type != "":
+		n = 7
+	case o.Err != nil:
+		n = 6
+	case o.Codec != "":
 		n = 5
-		if o.Codec == "" {
-			n = 4
-		}
 	}
 	b = appendArray(append(b, wireVersion), n)
 	b = appendBin(b, o.ID[:])
@@ -39,8 +42,13 @@ func (o *Outcome) AppendWire(b []byte) []byte {
 	if n > 4 {
 		b = appendStr(b, o.Codec)
 	}
-	if n > 5 {
+	if n > 5 && o.Err == nil {
+		b = append(b, 0xc0) // nil
+	} else if n > 5 {
 		b = appendError(b, o.Err)
+	}
+	if n > 6 {
+		b = appendStr(b, o.Type)
 	}
 	return b
 }
@@ -126,7 +134,10 @@ func (r *reader) outcome() (*Outcome, error) {
 	if n > 5 && !r.nilled() {
 		o.Err = r.taskError(o.Attempt)
 	}
-	r.skip(n - 6)
+	if n > 6 {
+		o.Type = r.str("the task's type")
+	}
+	r.skip(n - 7)
 	return o, r.err
 }
 

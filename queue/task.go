@@ -246,13 +246,14 @@ func (m *Message) check() error {
 }
 
 func (t *Task[In, Out]) future(p *Promise) *Future[Out] {
-	return &Future[Out]{p: p, codec: t.codec, forms: t.forms}
+	return &Future[Out]{p: p, name: t.msg.Type, codec: t.codec, forms: t.forms}
 }
 
 // Future is the value of a task that may not have come yet. Giving up a wait
 // never gives up the task. Its methods may be called concurrently.
 type Future[Out any] struct {
 	p     *Promise
+	name  string // of the task; "" if there is none
 	codec Codec
 	forms []errorForm
 }
@@ -267,8 +268,8 @@ func (f *Future[Out]) Done() <-chan struct{} { return f.p.Done() }
 //
 // If the task failed, the error is a [*TaskError]. If ctx ended first, it is
 // [ErrNotReady] and what ended ctx, and Get may be called again. Otherwise the
-// outcome cannot be had: [ErrNoReply], [ErrResultExpired], [ErrClosed] or
-// [ErrDecode].
+// outcome cannot be had: [ErrNoReply], [ErrResultExpired], [ErrClosed],
+// [ErrDecode], or [ErrTaskMismatch] if the id is that of a task of another type.
 func (f *Future[Out]) Get(ctx context.Context) (Out, error) {
 	o, err := f.p.Wait(ctx)
 	if err != nil {
@@ -319,6 +320,9 @@ func (f *Future[Out]) OnDone(fn func(Out, error)) (stop func() bool) {
 // value is the edge at which bytes become the value's type.
 func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	var out Out
+	if o.Type != "" && f.name != "" && o.Type != f.name {
+		return out, fmt.Errorf("%w: %s is the id of a %q, it was opened as a %q", ErrTaskMismatch, o.ID, o.Type, f.name)
+	}
 	if o.Cause != nil {
 		return out, o.Cause
 	}

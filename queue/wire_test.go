@@ -100,8 +100,8 @@ func TestLaterFieldsAreSkipped(t *testing.T) {
 		t.Errorf("a field is missing: %v", err)
 	}
 
-	o := &queue.Outcome{ID: queue.NewTaskID(3), State: queue.StateDead, Attempt: 2, Err: &queue.TaskError{Message: "no", Attempt: 2}}
-	owire := withFields(o.AppendWire(nil), 8, 0xc3, 0x91, 0xc0)
+	o := &queue.Outcome{ID: queue.NewTaskID(3), State: queue.StateDead, Attempt: 2, Err: &queue.TaskError{Message: "no", Attempt: 2}, Type: "t"}
+	owire := withFields(o.AppendWire(nil), 9, 0xc3, 0x91, 0xc0)
 	got, err := queue.ParseOutcome(owire)
 	if err != nil {
 		t.Fatal(err)

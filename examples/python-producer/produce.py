@@ -56,7 +56,7 @@ def outcomes(r, reply_to):
                 for version, outcome in zip(unpacker, unpacker):
                     if version != 1:
                         raise ValueError("version %r of the wire format is not known" % version)
-                    yield outcome + [None] * (6 - len(outcome))
+                    yield (outcome + [None] * 6)[:6]
 
 
 def main():

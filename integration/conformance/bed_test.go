@@ -1,16 +1,19 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log"
+	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/cenote-go/cenote/internal/redistest"
 	"github.com/cenote-go/cenote/pool"
-	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -20,69 +23,72 @@ const within = 30 * time.Second
 // executor is where rows are run.
 type executor struct {
 	queue.Executor
-	wire queue.Executor // one over which arguments travel as bytes
+	wire queue.Executor                       // one over which arguments travel as bytes
+	pool func(b *bed, maxQueued int) lifePool // makes a pool for one row
+	site *site                                // where the workers are; nil if they are goroutines
+}
+
+// lifePool is an executor that comes to an end.
+type lifePool interface {
+	queue.Executor
+	Close()
+	Join(ctx context.Context) error
+	Terminate()
+	Shutdown(ctx context.Context, opts ...pool.ShutdownOption) error
 }
 
 func local(t *testing.T) executor {
-	t.Helper()
-	p, err := pool.Local(workers, routes()...)
-	if err != nil {
-		t.Fatal(err)
+	return executor{
+		Executor: localPool(t, pool.Config{Workers: workers}, routes()...),
+		wire:     localPool(t, pool.Config{Workers: workers, Strict: true}, routes()...),
+		pool: func(b *bed, maxQueued int) lifePool {
+			return localPool(b.T, pool.Config{Workers: workers, MaxQueued: maxQueued}, routes()...)
+		},
 	}
-	strict, err := pool.NewLocal(pool.Config{Workers: workers, Strict: true}, routes()...)
+}
+
+func localPool(t *testing.T, cfg pool.Config, routes ...queue.Route) *pool.LocalPool {
+	t.Helper()
+	p, err := pool.NewLocal(cfg, routes...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Terminate)
-	t.Cleanup(strict.Terminate)
-	return executor{p, strict}
+	return p
 }
 
 func distributed(t *testing.T) executor {
 	t.Helper()
-	s := redistest.Start(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newSite(t)
 	for range fleet {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), workerEnv+"="+s.Addr(), "GORACE=atexit_sleep_ms=0")
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = in.Close()
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("a worker process ended with %v", err)
-			}
-		})
+		s.worker(workersEach, 0)
 	}
-	c, err := producer.New(s.Client())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return executor{c, c}
+	c := s.client()
+	return executor{Executor: c, wire: c, site: s}
 }
 
 // bed is what one row works with.
 type bed struct {
 	*testing.T
-	ctx  context.Context
-	x    queue.Executor
-	wire queue.Executor
+	ctx context.Context
+	x   queue.Executor
+	e   executor
 }
 
 func newBed(t *testing.T, e executor) *bed {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)
-	return &bed{t, ctx, e.Executor, e.wire}
+	return &bed{t, ctx, e.Executor, e}
+}
+
+// pool makes a pool of as many workers for this row alone, and lets the row go on
+// with it. maxQueued bounds what may wait, if the executor has such a bound; 0 is
+// none.
+func (b *bed) pool(maxQueued int) lifePool {
+	b.Helper()
+	p := b.e.pool(b, maxQueued)
+	b.x = p
+	return p
 }
 
 func must[T any](b *bed) func(v T, err error) T {
@@ -105,6 +111,43 @@ func value[Out any](b *bed, f *queue.Future[Out]) Out {
 	return must[Out](b)(f.Get(b.ctx))
 }
 
+// fails checks that a task ends with the error want.
+func fails[Out any](b *bed, f *queue.Future[Out], want error) {
+	b.Helper()
+	_, err := f.Get(b.ctx)
+	is(b, err, want)
+}
+
+func is(b *bed, err, want error) {
+	b.Helper()
+	if !errors.Is(err, want) {
+		b.Errorf("error %v, want %v", err, want)
+	}
+}
+
+// ended checks that the future is done by now.
+func ended(b *bed, f queue.Waitable) {
+	b.Helper()
+	select {
+	case <-f.Done():
+	default:
+		b.Error("a future is not done")
+	}
+}
+
+// canceller is what every future can.
+type canceller interface {
+	Cancel(context.Context, ...queue.CancelOption) (queue.CancelResult, error)
+}
+
+func cancels(b *bed, f canceller, want queue.CancelResult, opts ...queue.CancelOption) {
+	b.Helper()
+	got, err := f.Cancel(b.ctx, opts...)
+	if err != nil || got != want {
+		b.Errorf("Cancel says %v, %v; want %v", got, err, want)
+	}
+}
+
 // door is a gated task's place.
 type door struct {
 	b   *bed
@@ -115,6 +158,12 @@ func newDoor(b *bed) *door { return &door{b, b.TempDir()} }
 
 // submit submits a task that waits at the door.
 func (d *door) submit() *queue.Future[int] { d.b.Helper(); return submit(d.b, gated, d.dir) }
+
+// submitN submits n of them.
+func (d *door) submitN(n int) []*queue.Future[int] {
+	d.b.Helper()
+	return must[[]*queue.Future[int]](d.b)(gated.SubmitAll(d.b.ctx, d.b.x, slices.Repeat([]string{d.dir}, n)))
+}
 
 func (d *door) has(file string) bool {
 	_, err := os.Stat(filepath.Join(d.dir, file))
@@ -154,9 +203,7 @@ func (b *bed) until(what string, ok func() bool) {
 func (b *bed) occupy() *door {
 	b.Helper()
 	d := newDoor(b)
-	for range workers {
-		d.submit()
-	}
+	d.submitN(workers)
 	d.await(workers)
 	b.Cleanup(d.open)
 	return d
@@ -172,11 +219,49 @@ func (b *bed) fine() {
 	}
 }
 
-func (b *bed) wait(c <-chan struct{}) {
+// wait waits for what comes from a channel, or its end.
+func wait[T any](b *bed, c <-chan T) (v T) {
 	b.Helper()
 	select {
-	case <-c:
+	case v = <-c:
 	case <-b.ctx.Done():
 		b.Fatalf("waited %v", within)
 	}
+	return v
 }
+
+// run runs f beside the row; what it returns comes from the channel.
+func run(f func() error) <-chan error {
+	c := make(chan error, 1)
+	go func() { c <- f() }()
+	return c
+}
+
+// gone is a context that has ended.
+func gone(b *bed) context.Context {
+	ctx, cancel := context.WithCancel(b.ctx)
+	cancel()
+	return ctx
+}
+
+// captureLog keeps what is logged by default, until the row is over.
+func (b *bed) captureLog() (logged func() string) {
+	var mu sync.Mutex
+	var text bytes.Buffer
+	was, out, flags := slog.Default(), log.Writer(), log.Flags() // SetDefault changes all three
+	b.Cleanup(func() { slog.SetDefault(was); log.SetOutput(out); log.SetFlags(flags) })
+	slog.SetDefault(slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(p)
+	}), nil)))
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

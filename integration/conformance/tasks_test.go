@@ -45,7 +45,11 @@ var (
 	crowded = queue.NewTask[string, int]("crowded")
 	mute    = queue.NewTask[int, deaf]("mute")
 	unsent  = queue.NewTask[deaf, int]("unsent")
-	wrong   = queue.NewTask[int, string]("double") // another's idea of what double returns
+	nested  = queue.NewTask[int, int]("nested") // waits for a double; a worker's own
+	token   = queue.NewTask[string, int]("token", queue.Keep(time.Minute))
+	message = queue.NewTask[int, string]("message")
+	wrong   = queue.NewTask[int, string]("double")                   // another's idea of what double returns
+	unread  = queue.NewTask[string, int]("double", queue.Retries(3)) // and of what it takes
 )
 
 func routes() []queue.Route {
@@ -68,6 +72,11 @@ func routes() []queue.Route {
 		exits.Handler(func(context.Context, int) (int, error) { runtime.Goexit(); return 0, nil }),
 		gated.Handler(gate),
 		crowded.Handler(crowd),
+		token.Handler(func(ctx context.Context, dir string) (int, error) {
+			_, err := gate(context.WithoutCancel(ctx), dir) // it does not listen
+			return int(queue.FromContext(ctx).Token), err
+		}),
+		message.Handler(func(ctx context.Context, _ int) (string, error) { return queue.FromContext(ctx).ID.String(), nil }),
 		mute.Handler(func(context.Context, int) (deaf, error) { return deaf{C: make(chan int)}, nil }),
 		unsent.Handler(func(context.Context, deaf) (int, error) { return 0, nil }),
 	}

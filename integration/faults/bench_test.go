@@ -97,7 +97,6 @@ func newBench(t testing.TB, s setup) *bench {
 	cfg := s.worker
 	cfg.Addr, cfg.Dir = addr, b.dir
 	b.fleet = &fleet{t: t, cfg: cfg}
-	t.Cleanup(b.fleet.endAll)
 
 	o := b.redis.Options()
 	o.Addr = addr

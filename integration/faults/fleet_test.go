@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/cenote-go/cenote/internal/proctest"
 )
 
 // fleet is a test's worker processes, those that live and those that are gone. It
@@ -27,12 +27,11 @@ func (f *fleet) inFlight() int { return f.cfg.Concurrency }
 
 // process is one worker process.
 type process struct {
+	*proctest.Process
 	t      testing.TB
 	name   string
 	cfg    workerConfig
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process is gone and waited for
-	killed bool          // by SIGKILL, from here
+	killed bool // by SIGKILL, from here
 }
 
 // start starts one more worker, under a name that none had before.
@@ -44,35 +43,18 @@ func (f *fleet) start() *process {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	p := &process{t: f.t, name: cfg.Proc, cfg: cfg, cmd: exec.Command(self), exited: make(chan struct{})}
+	p := &process{t: f.t, name: cfg.Proc, cfg: cfg}
 	log, err := os.Create(p.logPath())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p.cmd.Stderr = log
-	p.cmd.Env = append(os.Environ(), roleEnv+"=worker", configEnv+"="+string(text),
-		"GORACE=atexit_sleep_ms=0") // else a worker built with -race takes a second to end
-	dieWithParent(p.cmd)
-	started := make(chan error, 1)
-	go func() {
-		// The kernel ties the child to the thread that starts it, so the thread is kept
-		// until the child is gone.
-		runtime.LockOSThread()
-		defer close(p.exited)
-		defer func() { _ = log.Close() }()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // how it ended is looked at by those who want to know
-		}
-	}()
-	if err := <-started; err != nil {
+	defer func() { _ = log.Close() }() // the child has its own
+	cmd := proctest.Self(f.t, roleEnv+"=worker", configEnv+"="+string(text))
+	cmd.Stderr = log
+	if p.Process, err = proctest.Start(cmd); err != nil {
 		f.t.Fatalf("start worker %s: %v", p.name, err)
 	}
+	f.t.Cleanup(p.Kill)
 	f.procs = append(f.procs, p)
 	return p
 }
@@ -89,7 +71,7 @@ func (f *fleet) startMany(n int) {
 func (f *fleet) alive() []*process {
 	var out []*process
 	for _, p := range f.procs {
-		if !p.gone() {
+		if !p.Gone() {
 			out = append(out, p)
 		}
 	}
@@ -118,17 +100,9 @@ func (f *fleet) verify() {
 		if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") || strings.Contains(log, "fatal error:") {
 			f.t.Errorf("worker %s went wrong:\n%s", p.name, log)
 		}
-		if p.gone() && !p.killed && p.cmd.ProcessState.ExitCode() != 0 {
-			f.t.Errorf("worker %s ended with %v:\n%s", p.name, p.cmd.ProcessState, log)
+		if p.Gone() && !p.killed && p.State().ExitCode() != 0 {
+			f.t.Errorf("worker %s ended with %v:\n%s", p.name, p.State(), log)
 		}
-	}
-}
-
-// endAll kills what still lives, when the test is over.
-func (f *fleet) endAll() {
-	for _, p := range f.alive() {
-		_ = p.cmd.Process.Kill()
-		<-p.exited
 	}
 }
 
@@ -137,15 +111,12 @@ func (f *fleet) kill(p *process) {
 	f.t.Helper()
 	f.kills++
 	p.killed = true
-	p.signal(syscall.SIGKILL)
-	<-p.exited
+	p.Kill()
 }
-
-func (p *process) gone() bool { return isClosed(p.exited) }
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.Signal(s); err != nil {
 		p.t.Fatalf("%v to worker %s: %v; it said:\n%s", s, p.name, err, p.log())
 	}
 }
@@ -153,36 +124,32 @@ func (p *process) signal(s syscall.Signal) {
 // stop makes the process drain, once it has begun to work.
 func (p *process) stop() {
 	p.t.Helper()
-	eventually(p.t, "worker "+p.name+" to be ready", func() bool { return p.started() || p.gone() })
+	eventually(p.t, "worker "+p.name+" to be ready", func() bool { return p.started() || p.Gone() })
 	p.signal(syscall.SIGTERM)
 }
 
 // freeze stops the process and returns when it stands still.
 func (p *process) freeze() {
 	p.t.Helper()
-	p.signal(syscall.SIGSTOP)
-	eventually(p.t, "worker "+p.name+" to be stopped", func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-		if os.IsNotExist(err) {
-			return true // no /proc here: the signal is on its way, which must do
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		return strings.HasPrefix(rest, "T")
-	})
+	if err := p.Freeze(); err != nil {
+		p.t.Fatalf("stop worker %s: %v", p.name, err)
+	}
 }
 
 // thaw lets a frozen process go on.
 func (p *process) thaw() {
 	p.t.Helper()
-	p.signal(syscall.SIGCONT)
+	if err := p.Thaw(); err != nil {
+		p.t.Fatalf("let worker %s go on: %v", p.name, err)
+	}
 }
 
 // endsWell waits for the process to end, which must be with exit code 0.
 func (p *process) endsWell() {
 	p.t.Helper()
-	eventually(p.t, "worker "+p.name+" to end", p.gone)
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Fatalf("worker %s ended with %v, want exit code 0; it said:\n%s", p.name, p.cmd.ProcessState, p.log())
+	eventually(p.t, "worker "+p.name+" to end", p.Gone)
+	if code := p.State().ExitCode(); code != 0 {
+		p.t.Fatalf("worker %s ended with %v, want exit code 0; it said:\n%s", p.name, p.State(), p.log())
 	}
 }
 

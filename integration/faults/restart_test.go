@@ -33,7 +33,7 @@ func TestRedisKilled(t *testing.T) {
 		b.giveUp("waited in vain for futures")
 	}
 	for _, p := range b.fleet.procs {
-		if p.gone() {
+		if p.Gone() {
 			t.Errorf("worker %s has ended: it must outlive any outage; it said:\n%s", p.name, p.log())
 		}
 	}

@@ -41,7 +41,7 @@ func TestSecondSignal(t *testing.T) {
 	other := b.fleet.start()
 	// The first worker has time without end; the second signal takes it away.
 	eventually(t, "the worker to drain", p.draining)
-	if p.gone() {
+	if p.Gone() {
 		t.Fatalf("the worker has ended although it had tasks and time; it said:\n%s", p.log())
 	}
 	p.signal(syscall.SIGTERM)

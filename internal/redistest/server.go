@@ -3,18 +3,19 @@
 package redistest
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/internal/proctest"
 )
 
 // Server is a redis-server process on a loopback port. It is not for concurrent
@@ -26,8 +27,7 @@ type Server struct {
 	port int
 	args []string
 
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process is gone
+	process *proctest.Process // nil if it does not run
 }
 
 // startWithin is how long a server may take to accept connections. It is
@@ -74,68 +74,56 @@ func (s *Server) launch() error {
 		"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", "",
 	}
+	log := &log{ready: make(chan struct{})}
 	cmd := exec.Command(s.bin, append(args, s.args...)...)
-	dieWithParent(cmd)
-	out, err := cmd.StdoutPipe()
+	cmd.Stdout, cmd.Stderr = log, log
+	p, err := proctest.Start(cmd)
 	if err != nil {
-		return err
-	}
-	cmd.Stderr = cmd.Stdout
-	started, ready, exited := make(chan error, 1), make(chan struct{}), make(chan struct{})
-	var tail tail
-	go func() {
-		// The kernel ties the child to the thread that starts it, so the thread is kept
-		// until the child is gone.
-		runtime.LockOSThread()
-		defer close(exited)
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		once := sync.OnceFunc(func() { close(ready) })
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			tail.add(lines.Text())
-			if strings.Contains(lines.Text(), "eady to accept connections") {
-				once()
-			}
-		}
-		_ = cmd.Wait() // how it ended is in what it printed
-	}()
-	if err := <-started; err != nil {
 		return fmt.Errorf("start %s: %w", s.bin, err)
 	}
-	s.cmd, s.exited = cmd, exited
+	s.process = p
 	select {
-	case <-ready:
+	case <-log.ready:
 		return nil
-	case <-exited:
-		return fmt.Errorf("%s %s ended at once:\n%s", s.bin, strings.Join(s.args, " "), tail.String())
+	case <-p.Exited():
+		return fmt.Errorf("%s %s ended at once:\n%s", s.bin, strings.Join(s.args, " "), log)
 	case <-time.After(startWithin):
 		s.Kill()
-		return fmt.Errorf("%s was not ready after %v:\n%s", s.bin, startWithin, tail.String())
+		return fmt.Errorf("%s was not ready after %v:\n%s", s.bin, startWithin, log)
 	}
 }
 
-// tail keeps the last lines of a server's log.
-type tail struct {
-	mu    sync.Mutex
-	lines []string
+// log is what a server has said.
+type log struct {
+	ready chan struct{} // closed when it has said that it accepts connections
+
+	mu   sync.Mutex
+	text []byte
+	seen bool
 }
 
-func (t *tail) add(line string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.lines = append(t.lines, line); len(t.lines) > 30 {
-		t.lines = t.lines[1:]
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	if !l.seen && bytes.Contains(l.text, []byte("eady to accept connections")) {
+		l.seen = true
+		close(l.ready)
 	}
+	if over := len(l.text) - logKept; over > 0 && l.seen {
+		l.text = l.text[over:]
+	}
+	return len(p), nil
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\n")
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
 }
+
+// logKept is how much of a server's log is kept, in bytes.
+const logKept = 4 << 10
 
 // Addr is the server's address, host:port. It stays the same over a [Server.Restart].
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
@@ -166,19 +154,17 @@ func client(t testing.TB, o *redis.Options) *redis.Client {
 // Kill ends the server without a chance to save anything, and waits until it is
 // gone. A server that is gone already stays so.
 func (s *Server) Kill() {
-	if s.cmd == nil {
-		return
+	if s.process != nil {
+		s.process.Kill()
+		s.process = nil
 	}
-	_ = s.cmd.Process.Kill()
-	<-s.exited
-	s.cmd = nil
 }
 
 // Stop asks the server to shut down, which saves what its configuration says, and
 // waits until it is gone.
 func (s *Server) Stop() {
 	s.t.Helper()
-	if s.cmd == nil {
+	if s.process == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
@@ -189,8 +175,8 @@ func (s *Server) Stop() {
 	defer func() { _ = c.Close() }()
 	_ = c.Shutdown(ctx).Err() // the connection ends before there is an answer
 	select {
-	case <-s.exited:
-		s.cmd = nil
+	case <-s.process.Exited():
+		s.process = nil
 	case <-ctx.Done():
 		s.t.Errorf("redistest: the server at %s did not shut down within %v; it is killed", s.Addr(), startWithin)
 		s.Kill()

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package redistest
-
-import "os/exec"
-
-// dieWithParent does nothing where the kernel offers nothing: the test's cleanup
-// ends the process.
-func dieWithParent(*exec.Cmd) {}
