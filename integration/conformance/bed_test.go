@@ -64,7 +64,14 @@ func distributed(t *testing.T) executor {
 		s.worker(workersEach, 0)
 	}
 	c := s.client()
-	return executor{Executor: c, wire: c, site: s}
+	return executor{Executor: c, wire: c, site: s, pool: func(b *bed, _ int) lifePool {
+		p, err := pool.Distributed(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(p.Terminate)
+		return p
+	}}
 }
 
 // bed is what one row works with.

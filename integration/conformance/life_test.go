@@ -18,7 +18,7 @@ import (
 
 // lifeRows are about a pool's beginning, its workers and its end.
 var lifeRows = []row{
-	{"C06", "L", "a closed pool refuses; what it accepted while closing runs", func(b *bed) {
+	{"C06", "LD", "a closed pool refuses; what it accepted while closing runs", func(b *bed) {
 		for range 20 {
 			p := b.pool(0)
 			var accepted atomic.Int64
@@ -44,7 +44,7 @@ var lifeRows = []row{
 			all.Wait()
 		}
 	}},
-	{"C07", "L", "Close may be repeated; all that waits runs", func(b *bed) {
+	{"C07", "LD", "Close may be repeated; all that waits runs", func(b *bed) {
 		p := b.pool(0)
 		held := b.occupy()
 		waiting := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, p, slices.Collect(numbers(10))))
@@ -55,7 +55,7 @@ var lifeRows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C08", "L", "Join before Close is refused", func(b *bed) {
+	{"C08", "LD", "Join before Close is refused", func(b *bed) {
 		p := b.pool(0)
 		is(b, p.Join(b.ctx), queue.ErrPoolRunning)
 		p.Close()
@@ -63,7 +63,7 @@ var lifeRows = []row{
 			b.Error(err)
 		}
 	}},
-	{"C09", "L", "Close and Join: all tasks run, as many at once as there are workers", func(b *bed) {
+	{"C09", "LD", "Close and Join: all tasks run, as many at once as there are workers", func(b *bed) {
 		p := b.pool(0)
 		doors := make([]*door, 3*workers)
 		for i := range doors {
@@ -96,7 +96,7 @@ var lifeRows = []row{
 			b.Error(err)
 		}
 	}},
-	{"C10", "L", "Terminate: what has ended has ended, the rest never runs", func(b *bed) {
+	{"C10", "LD", "Terminate: what has ended has ended, the rest never runs", func(b *bed) {
 		p := b.pool(0)
 		b.fine()
 		held, never := b.occupy(), newDoor(b)
@@ -114,7 +114,7 @@ var lifeRows = []row{
 			b.Errorf("%d tasks ran after all", n)
 		}
 	}},
-	{"C11", "L", "after Terminate every future is done, and says so", func(b *bed) {
+	{"C11", "LD", "after Terminate every future is done, and says so", func(b *bed) {
 		p := b.pool(0)
 		d := newDoor(b)
 		fs := d.submitN(3 * workers)
@@ -126,7 +126,7 @@ var lifeRows = []row{
 			fails(b, f, queue.ErrTerminated)
 		}
 	}},
-	{"C12", "L", "Terminate with 10,000 tasks that wait", func(b *bed) {
+	{"C12", "LD", "Terminate with 10,000 tasks that wait", func(b *bed) {
 		p := b.pool(0)
 		b.occupy()
 		fs := newDoor(b).submitN(10_000)
@@ -137,7 +137,7 @@ var lifeRows = []row{
 			}
 		}
 	}},
-	{"C13", "L", "Shutdown waits for what runs and what waits, and may be repeated", func(b *bed) {
+	{"C13", "LD", "Shutdown waits for what runs and what waits, and may be repeated", func(b *bed) {
 		p := b.pool(0)
 		held := b.occupy()
 		waiting := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, p, slices.Collect(numbers(10))))
@@ -161,7 +161,7 @@ var lifeRows = []row{
 			down = run(func() error { return p.Shutdown(b.ctx) })
 		}
 	}},
-	{"C14", "L", "Shutdown(CancelPending): what waits is cancelled, what runs ends", func(b *bed) {
+	{"C14", "LD", "Shutdown(CancelPending): what waits is cancelled, what runs ends", func(b *bed) {
 		p := b.pool(0)
 		d := newDoor(b)
 		fs := d.submitN(50)
@@ -186,7 +186,7 @@ var lifeRows = []row{
 			b.Errorf("%d finished, %d ran", finished, d.runs())
 		}
 	}},
-	{"C15", "L", "Shutdown right after Submit and Cancel", func(b *bed) {
+	{"C15", "LD", "Shutdown right after Submit and Cancel", func(b *bed) {
 		for range 20 {
 			p := b.pool(0)
 			f := submit(b, double, 1)
@@ -199,7 +199,7 @@ var lifeRows = []row{
 			ended(b, f)
 		}
 	}},
-	{"C16", "L", "Shutdown of a pool that is full and has more coming", func(b *bed) {
+	{"C16", "LD", "Shutdown of a pool that is full and has more coming", func(b *bed) {
 		p := b.pool(workers)
 		held := b.occupy()
 		submitters := make(chan error)
