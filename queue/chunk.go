@@ -3,8 +3,10 @@ package queue
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +32,9 @@ type itemRunner struct {
 	told    int // of out was recorded
 	at      int // the next item
 	attempt int
-	host    Host             // nil if there is nobody to tell
-	clock   <-chan time.Time // says when to tell
+	host    Host        // nil if there is nobody to tell
+	clock   *time.Timer // for that
+	tell    atomic.Bool // it is time to
 }
 
 // itemResult is what became of one item of a chunk that never left the process.
@@ -73,9 +76,9 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 		return nil, err
 	}
 	if host := hostOf(ctx); host != nil && host.host != nil {
-		clock := time.NewTicker(recordEvery) // looking at the time costs as much as a short item
-		defer clock.Stop()
-		r.host, r.clock = host.host, clock.C
+		r.host = host.host
+		r.clock = time.AfterFunc(recordEvery, func() { r.tell.Store(true) }) // to look at the time costs as much as a short item
+		defer r.clock.Stop()
 	}
 	r.out = slices.Grow(r.out, len(m.Payload))
 	in := &reader{data: m.Payload}
@@ -100,6 +103,7 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 			r.out = appendError(r.out, newTaskError(r.codec, r.forms, err, r.attempt))
 		} else {
 			r.out = appendBin(r.out, value)
+			r.spend(len(value))
 		}
 		r.record()
 	}
@@ -108,6 +112,20 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 	}
 	value := appendUint(make([]byte, 0, 10+len(r.out)), uint64(max(time.Since(began), 0)/time.Microsecond)) //nolint:gosec // not negative
 	return append(value, r.out...), nil
+}
+
+// spend moves the room for values behind one of n bytes, so that short ones need not
+// be allocated one by one.
+func (r *itemRunner) spend(n int) {
+	const many, short = 1024, 64
+	switch {
+	case n <= cap(r.item.room):
+		r.item.room = r.item.room[n:n]
+	case n <= short:
+		r.item.room = make([]byte, 0, many)
+	default:
+		r.item.room = nil
+	}
 }
 
 // interrupted returns why the chunk must end before its last item, if it must.
@@ -177,21 +195,29 @@ func (r *itemRunner) recall() error {
 
 // record puts on record what was done since the last time, every now and then.
 func (r *itemRunner) record() {
-	if r.host == nil || r.at == r.msg.Items {
+	if r.host == nil || r.at == r.msg.Items || !r.tell.Load() {
 		return
 	}
-	select {
-	case <-r.clock:
-	default:
-		return
-	}
+	r.tell.Store(false)
 	if r.host.Record(r.ctx, r.out[r.told:]) == nil {
 		r.told = len(r.out)
 	}
+	r.clock.Reset(recordEvery)
 }
 
-// appendItem adds an argument to the payload of a chunk.
-func appendItem(payload, arg []byte) []byte { return appendBin(payload, arg) }
+// appendArgument adds an argument to the payload of a chunk.
+func appendArgument[In any](payload []byte, c Codec, in *In) ([]byte, error) {
+	at := len(payload)
+	with, err := encodeOf(append(payload, 0xc4, 0), c, "argument", in)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(with) - at - 2; n <= math.MaxUint8 { // the head of a short one was guessed
+		with[at+1] = byte(n)
+		return with, nil
+	}
+	return appendBin(with[:at], slices.Clone(with[at+2:])), nil
+}
 
 // chunkItem is what became of one item of a chunk.
 type chunkItem struct {
@@ -207,16 +233,7 @@ func (r *reader) item() chunkItem {
 	return chunkItem{err: r.taskError(0)}
 }
 
-// parseChunk reads the value of a chunk of n items.
-func parseChunk(value []byte, n int) (took time.Duration, items []chunkItem, err error) {
-	r := &reader{data: value}
-	took = time.Duration(min(r.uint("the time it took"), 1<<40)) * time.Microsecond //nolint:gosec // bounded
-	items = make([]chunkItem, 0, min(n, len(value)))
-	for range n {
-		items = append(items, r.item())
-		if r.err != nil {
-			return 0, nil, r.err
-		}
-	}
-	return took, items, r.end()
+// took reads how long a chunk took.
+func (r *reader) took() time.Duration {
+	return time.Duration(min(r.uint("the time it took"), 1<<40)) * time.Microsecond //nolint:gosec // bounded
 }

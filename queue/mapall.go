@@ -67,26 +67,31 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 	if err != nil {
 		return nil, err
 	}
-	n := len(ins)
-	outs, heard, failed := make([]Out, n), make([]bool, n), map[int]error{}
+	outs, heard, failed := make([]Out, len(ins)), make([]bool, len(ins)), map[int]error{}
 	rest := fmt.Errorf("%w: another item failed first", ErrCancelled)
-	take := func(it Item[In, Out]) bool {
-		if it.Index < 0 {
-			rest = it.Err
+	take := func(p *part[In, Out]) bool {
+		if p.first < 0 {
+			rest = p.errs[0]
 			return false
 		}
-		outs[it.Index], heard[it.Index] = it.Out, true
-		if it.Err != nil {
-			failed[it.Index] = it.Err
+		m.count(len(p.ins))
+		copy(outs[p.first:], p.outs)
+		for i := range p.ins {
+			heard[p.first+i] = true
 		}
-		return it.Err == nil || !m.t.fast
+		for i, err := range p.errs {
+			if err != nil {
+				failed[p.first+i] = err
+			}
+		}
+		return len(failed) == 0 || !m.t.fast
 	}
-	m.total = n
+	m.total = len(ins)
 	m.start(func() { m.feed(ins) })
 	m.each(take)
 	m.stop(Cancellation{Interrupt: m.t.fast})
 	if m.t.fast && len(failed) > 0 {
-		if err := m.drain(func(it Item[In, Out]) { take(it) }); err != nil {
+		if err := m.drain(take); err != nil {
 			rest = err
 		}
 	}
@@ -95,7 +100,7 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 			failed[i] = rest
 		}
 	}
-	return outs, newMapError(failed, n, m.t.fast)
+	return outs, newMapError(failed, len(ins), m.t.fast)
 }
 
 // collect pulls src to its end.
@@ -109,24 +114,30 @@ func collect[In any](ctx context.Context, src iter.Seq[In]) (ins []In, err error
 			panic(v)
 		}
 	}()
+	var blocks [][]In // a slice that grows would be copied again and again
+	block := make([]In, 0, 64)
 	for in := range src {
-		if ctx.Err() != nil {
-			break
+		if len(block) == cap(block) {
+			if ctx.Err() != nil {
+				break
+			}
+			blocks = append(blocks, block)
+			block = make([]In, 0, min(2*cap(block), 1<<16))
 		}
-		ins = append(ins, in)
+		block = append(block, in)
 	}
-	return ins, ctx.Err()
+	return slices.Concat(append(blocks, block)...), ctx.Err()
 }
 
 // drain takes what is still on its way after stop, until that or ctx has ended.
-func (m *mapping[In, Out]) drain(take func(Item[In, Out])) error {
+func (m *mapping[In, Out]) drain(take func(*part[In, Out]) bool) error {
 	for {
 		m.mu.Lock()
 		ended, left := m.ended, len(m.flying)
 		m.ended = nil
 		m.mu.Unlock()
-		for _, s := range ended {
-			take(s.Item)
+		for _, p := range ended {
+			take(p)
 		}
 		switch {
 		case left == 0 && len(ended) == 0:
@@ -170,16 +181,18 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 		p: NewPromise(NewTaskID(0)), outs: make([]Out, len(ins)), left: len(ins), failed: map[int]error{}, fast: m.t.fast,
 	}
 	g.p.Controlled(g, t.msg.Queue, t.msg.Group)
-	var packs []packed[In, Out]
-	for chunk := range slices.Chunk(indexed[In, Out](ins), size) {
-		packs = append(packs, m.pack(chunk)...)
-	}
-	for _, s := range m.ended {
-		g.failed[s.Index] = s.Err // cannot be encoded
-	}
-	ms := make([]*Message, len(packs))
-	for i, p := range packs {
-		ms[i] = p.msg
+	var sent []*part[In, Out]
+	var ms []*Message
+	first := 0
+	for chunk := range slices.Chunk(ins, size) {
+		for _, p := range m.pack(first, chunk) {
+			if p.done { // cannot be encoded
+				g.fail(p.first, p.errs)
+				continue
+			}
+			sent, ms = append(sent, p), append(ms, p.msg)
+		}
+		first += len(chunk)
 	}
 	var ps []*Promise
 	var errs []error
@@ -189,13 +202,10 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 	for i, p := range ps {
 		if p != nil {
 			g.parts = append(g.parts, p)
-			continue
-		}
-		for _, s := range packs[i].slots {
-			g.failed[s.Index] = errs[i]
+		} else {
+			g.fail(sent[i].first, slices.Repeat(errs[i:i+1], len(sent[i].ins)))
 		}
 	}
-	g.left -= len(g.failed)
 	if len(g.parts) == 0 && len(g.failed) > 0 {
 		return nil, newMapError(g.failed, len(ins), false)
 	}
@@ -206,10 +216,9 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 	for i, p := range ps {
 		if p != nil {
 			p.OnDone(func() {
-				_, outs, errs := m.results(p, packs[i])
-				for k, s := range packs[i].slots {
-					g.add(s.Index, outs[k], errs[k])
-				}
+				n := len(sent[i].ins)
+				_, outs, errs := m.results(p, n)
+				g.add(sent[i].first, n, outs, errs)
 			})
 		}
 	}
@@ -219,14 +228,6 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 // unmeasuredChunk bounds the chunks of tasks of which nobody knows how long they
 // take.
 const unmeasuredChunk = 64
-
-func indexed[In, Out any](ins []In) []*slot[In, Out] {
-	slots := make([]*slot[In, Out], len(ins))
-	for i, in := range ins {
-		slots[i] = &slot[In, Out]{Item: Item[In, Out]{Index: i, In: in}}
-	}
-	return slots
-}
 
 // group makes one promise of many.
 type group[Out any] struct {
@@ -241,15 +242,26 @@ type group[Out any] struct {
 	rushed bool
 }
 
-// add takes what became of one item.
-func (g *group[Out]) add(i int, out Out, err error) {
-	g.mu.Lock()
-	g.outs[i] = out
-	g.left--
-	if err != nil {
-		g.failed[i] = err
+// fail books items in a row that have no value and never will.
+func (g *group[Out]) fail(first int, errs []error) {
+	for i, err := range errs {
+		g.failed[first+i] = err
 	}
-	rush := g.fast && err != nil && !g.rushed && g.left > 0
+	g.left -= len(errs)
+}
+
+// add takes what became of n items in a row.
+func (g *group[Out]) add(first, n int, outs []Out, errs []error) {
+	g.mu.Lock()
+	copy(g.outs[first:], outs)
+	g.left -= n
+	bad := false
+	for i, err := range errs {
+		if err != nil {
+			bad, g.failed[first+i] = true, err
+		}
+	}
+	rush := g.fast && bad && !g.rushed && g.left > 0
 	g.rushed = g.rushed || rush
 	g.mu.Unlock()
 	if rush {

@@ -67,6 +67,8 @@ type Message struct {
 	// Direct is the argument of a message that never leaves the process; Payload is
 	// empty then. See [Direct].
 	Direct *Direct
+
+	room []byte // of an item of a chunk: empty, with room behind it for the value
 }
 
 // Direct carries an argument from [Task.Submit] to a handler of the same process,

@@ -65,7 +65,8 @@ func (t Task[In, Out]) Handler(f func(ctx context.Context, in In) (Out, error)) 
 		if err != nil {
 			return nil, err
 		}
-		return encodeOf(nil, codec, "value", &out)
+		value, err := encodeOf(m.room, codec, "value", &out)
+		return value[:len(value):len(value)], err // what is behind it in the room is not the caller's
 	})
 	return r
 }
