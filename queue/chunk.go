@@ -80,7 +80,9 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 		r.clock = time.AfterFunc(recordEvery, func() { r.tell.Store(true) }) // to look at the time costs as much as a short item
 		defer r.clock.Stop()
 	}
-	r.out = slices.Grow(r.out, len(m.Payload))
+	// How long it took comes first, and is known last.
+	r.out = append(make([]byte, headRoom, headRoom+len(r.out)+len(m.Payload)+roomFor), r.out...)
+	r.told += headRoom
 	in := &reader{data: m.Payload}
 	for i := range m.Items {
 		arg := in.bin("an argument")
@@ -93,7 +95,7 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 		if err := r.interrupted(); err != nil {
 			return nil, err
 		}
-		r.item.Payload = arg
+		r.item.Payload, r.item.room = arg, r.room()
 		value, err := r.tries()
 		r.at++
 		if err != nil {
@@ -102,30 +104,41 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 			}
 			r.out = appendError(r.out, newTaskError(r.codec, r.forms, err, r.attempt))
 		} else {
-			r.out = appendBin(r.out, value)
-			r.spend(len(value))
+			r.add(value)
 		}
 		r.record()
 	}
 	if err := in.end(); err != nil {
 		return nil, err
 	}
-	value := appendUint(make([]byte, 0, 10+len(r.out)), uint64(max(time.Since(began), 0)/time.Microsecond)) //nolint:gosec // not negative
-	return append(value, r.out...), nil
+	took := appendUint(make([]byte, 0, headRoom), uint64(max(time.Since(began), 0)/time.Microsecond)) //nolint:gosec // not negative
+	value := r.out[headRoom-len(took):]
+	copy(value, took)
+	return value, nil
 }
 
-// spend moves the room for values behind one of n bytes, so that short ones need not
-// be allocated one by one.
-func (r *itemRunner) spend(n int) {
-	const many, short = 1024, 64
-	switch {
-	case n <= cap(r.item.room):
-		r.item.room = r.item.room[n:n]
-	case n <= short:
-		r.item.room = make([]byte, 0, many)
-	default:
-		r.item.room = nil
+const (
+	headRoom = 9  // the most that a uint takes
+	roomFor  = 64 // the longest value that has a place made for it
+)
+
+// room is where the next value goes if it is short: where it belongs in out, behind
+// the head of a short bin, so that it need be neither allocated nor moved.
+func (r *itemRunner) room() []byte {
+	r.out = slices.Grow(r.out, 2+roomFor)
+	at := len(r.out) + 2
+	return r.out[at:at:cap(r.out)]
+}
+
+// add adds a value to out.
+func (r *itemRunner) add(value []byte) {
+	n, at := len(value), len(r.out)
+	if n > 0 && n <= math.MaxUint8 && at+2 < cap(r.out) && &value[0] == &r.out[:at+3][at+2] {
+		r.out = r.out[:at+2+n]
+		r.out[at], r.out[at+1] = 0xc4, byte(n)
+		return
 	}
+	r.out = appendBin(r.out, value)
 }
 
 // interrupted returns why the chunk must end before its last item, if it must.

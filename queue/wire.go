@@ -126,6 +126,13 @@ func (r *reader) str(want string) string {
 
 // bin returns a slice of the data it reads from, not a copy.
 func (r *reader) bin(want string) []byte {
+	if len(r.data) >= 2 && r.data[0] == 0xc4 { // most are short
+		if n := 2 + int(r.data[1]); n <= len(r.data) {
+			v := r.data[2:n:n]
+			r.data = r.data[n:]
+			return v
+		}
+	}
 	if r.nilled() {
 		return nil
 	}
