@@ -31,6 +31,10 @@ type delivery struct {
 	// Under port.w.slots.mu, while it runs:
 	next, prev *delivery
 	cancel     context.CancelCauseFunc
+	asides     int           // how many goroutines of its handler are in Aside
+	lent       bool          // its slot is another's meanwhile
+	returning  chan struct{} // closed when it is not any more; made by who waits for that
+	ended      bool          // it does not run any more
 
 	spoke atomic.Bool // it has said something, see hush
 	over  atomic.Bool // and says nothing more
@@ -259,6 +263,8 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	if p.life == d.life && e.Verdict != queue.VerdictDrop {
 		p.ends = append(p.ends, e)
 	}
+	d.ended = true
+	lent, returning := d.lent, d.returning
 	p.lanes.Signal()
 	p.bells.Signal()
 	if len(s.ports) > 1 {
@@ -272,6 +278,9 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	s.mu.Unlock()
 	if d.cancel != nil {
 		d.cancel(nil)
+	}
+	if lent { // a goroutine that the handler has left behind is in Aside
+		d.takeSlot(returning)
 	}
 	// The deliveries of one turn are one allocation: a slow one must not keep the
 	// messages of the others.

@@ -70,20 +70,92 @@ func (h *host) Record(ctx context.Context, part []byte) error {
 // Wait lets every handler wait: what it waits for may run on another worker. On a
 // worker with one slot that is the only one, it never ends; that is worth a word.
 func (h *host) Wait(*queue.Promise) (func(), error) {
-	if w := h.port.w; w.cfg.Concurrency == 1 {
+	if w := h.port.w; w.cfg.Concurrency == 1 && !h.aside() {
 		w.waited.Do(func() {
-			w.log.Warn("a handler waits for another task while it holds the only slot: unless another worker runs that task, the wait never ends; raise Config.Concurrency or use queue.Then",
+			w.log.Warn("a handler waits for another task while it holds the only slot: unless another worker runs that task, the wait never ends; wait inside queue.Aside, raise Config.Concurrency or use queue.Then",
 				zap.String("task_type", h.kind), zap.String("queue", h.port.line.Queue))
 		})
 	}
 	return func() {}, nil
 }
 
-// Aside runs f and keeps the slot. To lend it the worker would have to claim more
-// than it has slots for, and either hold a finished wait up until one is free
-// again or run more tasks at once than Config.Concurrency allows. Other workers of
-// the queue can run what f waits for.
-func (h *host) Aside(f func()) { f() }
+func (h *host) aside() bool {
+	s := &h.port.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return h.lent
+}
+
+// Aside lends the slot while f runs, and then waits for one.
+func (h *host) Aside(f func()) {
+	d := (*delivery)(h)
+	if d.lend() {
+		defer d.back() // also if f panics
+	}
+	f()
+}
+
+// lend gives d's slot away, unless that has happened. It returns false if d has none.
+func (d *delivery) lend() bool {
+	w := d.port.w
+	s := &w.slots
+	s.mu.Lock()
+	if d.ended {
+		s.mu.Unlock()
+		return false
+	}
+	d.asides++
+	first := !d.lent
+	if first {
+		d.lent = true
+		s.lent++
+		for _, p := range s.ports { // what f waits for may wait here
+			s.hungry(p)
+			p.lanes.Signal()
+			p.bells.Signal()
+		}
+	}
+	s.mu.Unlock()
+	if first {
+		w.crew.Lend()
+	}
+	return true
+}
+
+// back ends a goroutine's Aside. The last one waits for a slot.
+func (d *delivery) back() {
+	s := &d.port.w.slots
+	s.mu.Lock()
+	d.asides--
+	if d.asides > 0 || !d.lent || d.ended {
+		s.mu.Unlock()
+		return
+	}
+	returning := d.returning
+	if returning == nil {
+		d.returning = make(chan struct{})
+	}
+	s.mu.Unlock()
+	d.takeSlot(returning)
+}
+
+// takeSlot waits until d has a slot again: for returning, if somebody waits already.
+func (d *delivery) takeSlot(returning <-chan struct{}) {
+	if returning != nil {
+		<-returning
+		return
+	}
+	w := d.port.w
+	w.crew.Return()
+	w.slots.mu.Lock()
+	defer w.slots.mu.Unlock()
+	w.slots.lent--
+	d.lent = false
+	if d.returning != nil {
+		close(d.returning)
+		d.returning = nil
+	}
+}
 
 // commonMost is how many common arguments a worker keeps decoded.
 const commonMost = 8

@@ -18,6 +18,7 @@ type slots struct {
 	stopped   bool // claim nothing more
 
 	held      int   // tasks here: running or waiting in the crew
+	lent      int   // slots of those whose handlers let others have them, see host.Aside
 	asked     int   // tasks asked for by turns that are under way
 	listening int   // ports that wait at their bells
 	emptying  *port // a task waits, in this port's line, for the worker to be empty
@@ -30,10 +31,10 @@ type slots struct {
 // may come over the bells: a worker with few slots and many lines could serve
 // only those that it listens to, and one with a single busy line would leave
 // slots empty. What comes when there is no room goes back.
-func (s *slots) free() int { return s.size + s.ahead.want - s.held - s.asked }
+func (s *slots) free() int { return s.size + s.lent + s.ahead.want - s.held - s.asked }
 
 // spare is how many slots stand empty.
-func (s *slots) spare() int { return s.size - s.held - s.asked }
+func (s *slots) spare() int { return s.size + s.lent - s.held - s.asked }
 
 // grant says how many tasks p may claim now. s.mu is held.
 func (s *slots) grant(p *port) int {

@@ -343,10 +343,7 @@ func TestAHandlerThatWaitsWithTheOnlySlotIsWarnedOfOnce(t *testing.T) {
 		w := b.work(consumer.Config{Concurrency: 1, Logger: zap.New(core)}, double.Handler(func(ctx context.Context, n int) (int, error) {
 			p := queue.NewPromise(queue.NewTaskID(0))
 			time.AfterFunc(time.Millisecond, func() { p.Resolve(&queue.Outcome{ID: p.ID(), State: queue.StateSucceeded}) })
-			err := queue.Aside(ctx, func() error {
-				_, err := p.Wait(ctx)
-				return err
-			})
+			_, err := p.Wait(ctx)
 			return 2 * n, err
 		}))
 		for n := range 3 {

@@ -19,12 +19,14 @@ type Job interface {
 type Crew struct {
 	size int
 
-	mu      sync.Mutex
-	jobs    []Job
-	head    int // jobs[:head] are taken
-	active  int // runners that are running or looking for a job
-	taken   uint64
-	drained *sync.Cond // active has become 0
+	mu        sync.Mutex
+	jobs      []Job
+	head      int // jobs[:head] are taken
+	active    int // places that are taken: by runners, but for those that have lent theirs
+	lent      int
+	returning []chan struct{} // those that want theirs back
+	taken     uint64
+	drained   *sync.Cond // active and lent have become 0
 }
 
 // NewCrew makes a crew of at most size goroutines.
@@ -83,11 +85,56 @@ func (c *Crew) run() {
 	}
 }
 
+// Lend gives the place of the job that calls it to another job, until Return.
+func (c *Crew) Lend() {
+	c.mu.Lock()
+	c.lent++
+	start := false
+	if !c.handOver() {
+		c.active--
+		start = c.hire()
+	}
+	c.mu.Unlock()
+	if start {
+		go c.run()
+	}
+}
+
+// Return waits until there is a place for the job again that has lent its own.
+func (c *Crew) Return() {
+	c.mu.Lock()
+	c.lent--
+	if c.active < c.size {
+		c.active++
+		c.mu.Unlock()
+		return
+	}
+	place := make(chan struct{})
+	c.returning = append(c.returning, place)
+	c.mu.Unlock()
+	<-place
+}
+
+// handOver gives a place to who wants one back, if anybody does: it goes before
+// those jobs that nobody has begun. c.mu is held.
+func (c *Crew) handOver() bool {
+	if len(c.returning) == 0 {
+		return false
+	}
+	close(c.returning[0])
+	c.returning = c.returning[1:]
+	return true
+}
+
 func (c *Crew) next() Job {
 	c.mu.Lock()
+	if c.handOver() {
+		c.mu.Unlock()
+		return nil
+	}
 	if c.head == len(c.jobs) {
 		c.active--
-		if c.active == 0 {
+		if c.active == 0 && c.lent == 0 {
 			c.drained.Broadcast()
 		}
 		c.mu.Unlock()
@@ -151,7 +198,7 @@ func (c *Crew) Pick(match func(Job) bool) []Job {
 func (c *Crew) Wait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.active > 0 || c.head < len(c.jobs) {
+	for c.active > 0 || c.lent > 0 || c.head < len(c.jobs) {
 		c.drained.Wait()
 	}
 }

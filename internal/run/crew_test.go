@@ -169,3 +169,42 @@ func TestPickTakesWhatMatchesAndNobodyHasBegun(t *testing.T) {
 		t.Errorf("picked and left: %s", got)
 	}
 }
+
+func TestAJobThatLendsItsPlaceWaitsForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := run.NewCrew(1)
+		var order []string
+		begin := make(chan struct{})
+		c.Add(job(func() {
+			c.Lend()
+			<-begin
+			c.Return()
+			order = append(order, "lender")
+		}), job(func() {
+			close(begin)
+			time.Sleep(time.Second) // the lender wants its place back
+			order = append(order, "borrower")
+		}), job(func() { order = append(order, "next") }))
+		c.Wait()
+		if want := []string{"borrower", "lender", "next"}; !slices.Equal(order, want) {
+			t.Errorf("order %v, want %v", order, want)
+		}
+	})
+}
+
+func TestPlacesThatAreLentAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := run.NewCrew(2)
+		ended := false
+		c.Add(job(func() {
+			c.Lend()
+			time.Sleep(time.Second)
+			c.Return()
+			ended = true
+		}))
+		c.Wait()
+		if !ended {
+			t.Error("Wait has returned before a job that lends its place has ended")
+		}
+	})
+}
