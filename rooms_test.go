@@ -50,7 +50,8 @@ var rooms = map[string]room{
 	"admin/dashboard": {inside: []string{"queue", "internal/store", "admin"}},
 
 	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
-	"internal/redistest": {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/proctest":  {},
+	"internal/redistest": {inside: []string{"internal/proctest"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }
 
 // attic holds what may import anything, and what nothing below may import.

@@ -15,12 +15,13 @@ type cutter struct {
 	verb   string
 	wanted int64
 	before func() // what must happen first
+	held   atomic.Bool
 	seen   atomic.Int64
 	cuts   atomic.Int64
 }
 
 func (c *cutter) cut(x exchange) bool {
-	if x.verb != c.verb || x.none() || c.done() || c.seen.Add(1)%2 == 0 {
+	if x.verb != c.verb || x.none() || c.held.Load() || c.done() || c.seen.Add(1)%2 == 0 {
 		return false
 	}
 	if c.before != nil {
@@ -74,8 +75,13 @@ func TestHeartbeatCut(t *testing.T) {
 	knife := &cutter{verb: "beat", wanted: 30}
 	cfg := steady
 	cfg.Lease = 3 * time.Second
+	knife.held.Store(true) // a worker that cannot sign on says so and ends, as it should
 	b := newCutBench(t, cfg, knife)
 	b.fleet.startMany(4)
+	for _, p := range b.fleet.alive() {
+		eventually(t, "worker "+p.name+" to start", p.started)
+	}
+	knife.held.Store(false)
 	b.untilCut(knife, func(_ *bench, knife *cutter) {
 		before := knife.cuts.Load()
 		eventually(t, "another heartbeat to be cut", func() bool { return knife.cuts.Load() > before || knife.done() })
