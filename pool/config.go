@@ -64,7 +64,7 @@ func NewLocal(cfg Config, routes ...queue.Route) (*LocalPool, error) {
 	}
 	p := &LocalPool{
 		cfg: cfg, mux: mux, types: make(map[string]bool, len(routes)), size: cfg.Workers,
-		tasks: map[place]*task{}, kept: map[place]kept{}, shared: map[string]*sharedArg{},
+		index: map[place]*task{}, kept: map[place]kept{}, shared: map[string]*sharedArg{},
 		done: make(chan struct{}),
 	}
 	for _, r := range routes {

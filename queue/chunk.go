@@ -148,7 +148,7 @@ func (r *itemRunner) call() (value []byte, err error) {
 	}()
 	value, err = r.h.Handle(r.ctx, &r.item)
 	if err != nil {
-		err = attemptError(r.ctx, err)
+		err = AttemptError(r.ctx, err)
 	}
 	return value, err
 }

@@ -84,7 +84,7 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 	if err == nil {
 		return v, nil
 	}
-	return nil, attemptError(ctx, err)
+	return nil, AttemptError(ctx, err)
 }
 
 // Failure makes the outcome of msg that ended with err in the given state, in
@@ -114,15 +114,18 @@ type Running struct {
 
 type runningKey struct{}
 
-// runningContext carries what a handler may know.
-type runningContext struct {
+// HandlerContext is the context of a handler: a context that also carries what the
+// handler may know, and its host. [WithRunning] makes one.
+type HandlerContext struct {
 	context.Context
 	running Running
 	host    Host  // nil if the runner offers nothing
 	codec   Codec // of the task's definition
 }
 
-func (c *runningContext) Value(key any) any {
+// Value answers for what the handler may know, and leaves the rest to the context
+// within.
+func (c *HandlerContext) Value(key any) any {
 	if _, ok := key.(runningKey); ok {
 		return c
 	}
@@ -132,7 +135,14 @@ func (c *runningContext) Value(key any) any {
 // WithRunning returns a context that carries r and what the host offers, which may
 // be nil, for those who run handlers.
 func WithRunning(ctx context.Context, r Running, host Host) context.Context {
-	return &runningContext{Context: ctx, running: r, host: host, codec: Msgpack}
+	return new(HandlerContext).Init(ctx, r, host)
+}
+
+// Init is WithRunning for a zero HandlerContext that is part of something larger,
+// where it costs no allocation of its own.
+func (c *HandlerContext) Init(ctx context.Context, r Running, host Host) context.Context {
+	c.Context, c.running, c.host, c.codec = ctx, r, host, Msgpack
+	return c
 }
 
 // FromContext returns what is known about the task whose handler got ctx. It is

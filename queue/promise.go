@@ -37,7 +37,14 @@ type callback struct {
 
 // NewPromise makes the promise of the task id. [Promise.Controlled] makes it one
 // whose task can be cancelled.
-func NewPromise(id TaskID) *Promise { return &Promise{id: id} }
+func NewPromise(id TaskID) *Promise { return new(Promise).Init(id) }
+
+// Init is NewPromise for a zero Promise that is part of something larger, where it
+// costs no allocation of its own.
+func (p *Promise) Init(id TaskID) *Promise {
+	p.id = id
+	return p
+}
 
 // Controlled says who cancels and forgets the promise's task, and where that is. It
 // is called before anybody else has the promise.
@@ -45,6 +52,9 @@ func (p *Promise) Controlled(c Control, queue, group string) *Promise {
 	p.control, p.queue, p.group = c, queue, group
 	return p
 }
+
+// Control is who cancels and forgets the promise's task; nil if nobody does.
+func (p *Promise) Control() Control { return p.control }
 
 // Queue is the queue of the task, and Group the consumer group whose outcome is
 // meant, as [Promise.Controlled] said.

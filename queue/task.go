@@ -105,15 +105,28 @@ func (t *Task[In, Out]) message(ctx context.Context, x Executor, in In, opts []O
 func (t *Task[In, Out]) outline(ctx context.Context, x Executor, opts []Option) (*Message, Codec, error) {
 	var m *Message
 	codec, common, err := t.codec, t.common, t.err
-	if len(opts) == 0 { // the usual case takes no more than the message itself
-		plain := t.msg
-		m = &plain
-	} else {
+	d, ok := x.(DirectExecutor)
+	direct := ok && d.Direct()
+	switch {
+	case len(opts) > 0:
 		s := t.settings
 		for _, o := range opts {
 			o(&s)
 		}
 		m, codec, common, err = &s.msg, s.codec, s.common, s.err
+		if direct {
+			m.Direct = &Direct{}
+		}
+	case direct: // the usual cases take no more than what is passed on, at once
+		both := struct {
+			msg    Message
+			direct Direct
+		}{msg: t.msg}
+		m = &both.msg
+		m.Direct = &both.direct
+	default:
+		plain := t.msg
+		m = &plain
 	}
 	if err != nil {
 		return nil, nil, err
@@ -126,9 +139,6 @@ func (t *Task[In, Out]) outline(ctx context.Context, x Executor, opts []Option) 
 	}
 	if m.Key != "" && m.Keep == 0 {
 		m.Keep = DefaultKeyKeep
-	}
-	if d, ok := x.(DirectExecutor); ok && d.Direct() {
-		m.Direct = &Direct{}
 	}
 	if common != nil {
 		if m.Direct != nil {
