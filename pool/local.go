@@ -21,6 +21,7 @@ type LocalPool struct {
 	cfg     Config
 	mux     *queue.Mux
 	types   map[string]bool
+	born    time.Time
 	life    context.Context // ends with Terminate
 	endLife context.CancelCauseFunc
 	done    chan struct{} // closed when everything has ended after Close
@@ -42,7 +43,6 @@ type LocalPool struct {
 	handed    int // of them, those of workers that have not looked for a task yet
 	blocked   int // of them, those of tasks that are stuck
 	workers   int // goroutines
-	looking   int // of them, those that look once more before they sleep
 	idle      []*worker
 	returning []chan struct{} // handlers that come back from Aside and need a slot
 
@@ -53,10 +53,10 @@ type LocalPool struct {
 }
 
 var (
-	_ queue.DirectExecutor = (*LocalPool)(nil)
-	_ queue.Sizer          = (*LocalPool)(nil)
-	_ queue.Control        = (*LocalPool)(nil)
-	_ queue.Sharer         = (*LocalPool)(nil)
+	_ queue.LeanExecutor = (*LocalPool)(nil)
+	_ queue.Sizer        = (*LocalPool)(nil)
+	_ queue.Control      = (*LocalPool)(nil)
+	_ queue.Sharer       = (*LocalPool)(nil)
 )
 
 // kept is the promise of a task that has ended, for whoever asks by id.
@@ -79,13 +79,31 @@ func (p *LocalPool) Workers() int {
 // answers [queue.ErrClosed], a broken one [queue.ErrPoolBroken]. ctx bounds the
 // wait for room; see [Config.MaxQueued].
 func (p *LocalPool) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
-	if !p.types[m.Type] {
-		return nil, fmt.Errorf("%w: %q; give its handler to pool.Local", queue.ErrUnknownType, m.Type)
+	if err := p.known(m); err != nil {
+		return nil, err
 	}
 	if m.Stream {
 		return nil, fmt.Errorf("%w: %q is on a stream, a pool in the process has none", queue.ErrOption, m.Type)
 	}
-	return p.submit(ctx, p.newTask(m, p.mux))
+	return p.submit(ctx, p.newTask(m))
+}
+
+// SubmitLean is Submit of the argument in; see [queue.LeanExecutor].
+func (p *LocalPool) SubmitLean(ctx context.Context, m *queue.Message, in any) (*queue.Promise, error) {
+	if err := p.known(m); err != nil {
+		return nil, err
+	}
+	t := &task{direct: true, arg: in}
+	t.init(p, queue.NewTaskID(0), m, lean{p.mux})
+	return p.submit(ctx, t)
+}
+
+// known refuses a message that nobody has a handler for.
+func (p *LocalPool) known(m *queue.Message) error {
+	if p.types[m.Type] {
+		return nil
+	}
+	return fmt.Errorf("%w: %q; give its handler to pool.Local", queue.ErrUnknownType, m.Type)
 }
 
 func (p *LocalPool) submit(ctx context.Context, t *task) (*queue.Promise, error) {
@@ -158,7 +176,7 @@ func (p *LocalPool) Open(_ context.Context, m *queue.Message) (*queue.Promise, e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.indexAll()
-	if known := p.known(place{m.Queue, m.ID}); known != nil {
+	if known := p.find(place{m.Queue, m.ID}); known != nil {
 		return known, nil
 	}
 	return queue.FailedPromise(m.ID, fmt.Errorf("%w: the pool knows no task %s on %q", queue.ErrResultExpired, m.ID, m.Queue)), nil
@@ -178,8 +196,8 @@ func (p *LocalPool) indexAll() {
 	}
 }
 
-// known returns the promise of the task at a place, or nil. p.mu is held.
-func (p *LocalPool) known(at place) *queue.Promise {
+// find returns the promise of the task at a place, or nil. p.mu is held.
+func (p *LocalPool) find(at place) *queue.Promise {
 	if t := p.index[at]; t != nil {
 		return &t.promise
 	}
@@ -193,7 +211,7 @@ func (p *LocalPool) known(at place) *queue.Promise {
 func (p *LocalPool) accept(t *task) *queue.Promise {
 	m := t.msg
 	if m.Key != "" {
-		if known := p.known(t.place()); known != nil {
+		if known := p.find(t.place()); known != nil {
 			return answer(m, known)
 		}
 	}
@@ -201,7 +219,7 @@ func (p *LocalPool) accept(t *task) *queue.Promise {
 		p.index[t.place()] = t
 	}
 	if m.Expire > 0 {
-		t.expires = time.Now().Add(m.Expire)
+		t.expires = time.Since(p.born) + m.Expire
 	}
 	wait := m.Delay
 	if !m.RunAt.IsZero() {
@@ -218,14 +236,14 @@ func (p *LocalPool) accept(t *task) *queue.Promise {
 // answer is what the submitter of m gets.
 func answer(m *queue.Message, promise *queue.Promise) *queue.Promise {
 	if m.NoReply {
-		return silent(promise.Control(), m)
+		return silent(promise.Control(), promise.ID(), m.Queue)
 	}
 	return promise
 }
 
 // silent is the promise of a task that was submitted with queue.NoReply.
-func silent(c queue.Control, m *queue.Message) *queue.Promise {
-	return queue.FailedPromise(m.ID, fmt.Errorf("%w: %s", queue.ErrNoReply, m.ID)).Controlled(c, m.Queue, "")
+func silent(c queue.Control, id queue.TaskID, on string) *queue.Promise {
+	return queue.FailedPromise(id, fmt.Errorf("%w: %s", queue.ErrNoReply, id)).Controlled(c, on, "")
 }
 
 var errClosed = fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
@@ -265,21 +283,27 @@ func (p *LocalPool) mayStart() bool { return p.held < p.size || p.held == p.bloc
 
 // dispatch hands slots to workers while there are tasks for them. p.mu is held.
 func (p *LocalPool) dispatch() {
-	for p.ready() > p.handed+p.looking && p.mayStart() {
-		p.held++
-		p.handed++
+	for p.ready() > p.handed && p.mayStart() {
 		if n := len(p.idle) - 1; n >= 0 {
 			w := p.idle[n]
 			p.idle[n] = nil
 			p.idle = p.idle[:n]
-			w.handed = true
+			p.hand(w)
 			w.wake <- true
 			continue
 		}
 		p.workers++
-		w := &worker{pool: p, wake: make(chan bool, 1), slot: true, handed: true}
+		w := &worker{pool: p, wake: make(chan bool, 1)}
+		p.hand(w)
 		go w.loop()
 	}
+}
+
+// hand gives w, which waits, a slot. p.mu is held.
+func (p *LocalPool) hand(w *worker) {
+	p.held++
+	p.handed++
+	w.slot, w.handed = true, true
 }
 
 // welcome gives free slots to the handlers that come back from Aside. p.mu is held.
@@ -337,7 +361,7 @@ func (p *LocalPool) take(u *turn) *task {
 			t := p.rows[i].first
 			t.leave()
 			p.madeRoom()
-			if t.attempt == 0 && !t.expires.IsZero() && time.Now().After(t.expires) {
+			if t.attempt == 0 && t.expires > 0 && time.Since(p.born) > t.expires {
 				t.fail(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired))
 				p.finish(t, true)
 				continue
@@ -372,11 +396,11 @@ func (p *LocalPool) finish(t *task, outcome bool) {
 	if t.keep > 0 {
 		p.keep(t)
 	}
-	if outcome {
-		t.promise.Resolve(&t.outcome)
+	if !outcome || !t.promise.Resolve(&t.outcome) {
+		t.outcome = queue.Outcome{}
 	}
+	t.msg, t.handler, t.arg = nil, nil, nil // a promise may be kept for long, which needs no more of it
 	p.settle()
-	t.msg, t.handler = nil, nil // the promise may be kept for long; the argument need not be
 }
 
 // keep keeps t's promise for a while. p.mu is held.

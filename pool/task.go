@@ -40,8 +40,9 @@ type task struct {
 
 	handler queue.Handler  // who runs it, until it has ended
 	msg     *queue.Message // likewise; if not direct, its Payload is the wire form of the whole
+	arg     any            // likewise; the argument, if the message is that of other tasks as well
 	keep    time.Duration
-	expires time.Time
+	expires time.Duration // by the pool's age; 0 is never
 	timer   *time.Timer
 	in      *list // which holds it
 	next    *task
@@ -75,8 +76,8 @@ type endError struct {
 
 func (e *endError) Unwrap() error { return e.error }
 
-// newTask makes a task of m, run by h.
-func (p *LocalPool) newTask(m *queue.Message, h queue.Handler) *task {
+// newTask makes a task of m.
+func (p *LocalPool) newTask(m *queue.Message) *task {
 	if m.Key != "" {
 		m.ID = queue.KeyTaskID(m.Key, 1)
 	} else {
@@ -88,15 +89,26 @@ func (p *LocalPool) newTask(m *queue.Message, h queue.Handler) *task {
 		wire.Payload = m.AppendWire(nil)
 		m = &wire
 	}
-	t.init(p, m.ID, m, h)
+	t.init(p, m.ID, m, p.mux)
 	return t
 }
 
-// init makes t, which says only whether it is direct, the task id.
+// init makes t, which knows no more than whether it is direct, the task id, run by h.
 func (t *task) init(p *LocalPool, id queue.TaskID, m *queue.Message, h queue.Handler) {
 	t.pool, t.msg, t.handler = p, m, h
 	t.priority, t.keep = m.Priority, m.Keep
 	t.promise.Init(id).Controlled(t, m.Queue, "")
+}
+
+// lean is the handler of tasks that share a message. The argument comes, and the value
+// goes, by way of the task.
+type lean struct{ mux *queue.Mux }
+
+func (l lean) Handle(ctx context.Context, m *queue.Message) ([]byte, error) {
+	t := queue.HostOf(ctx).(*turn).task
+	out, err := l.mux.HandleLean(ctx, m, t.arg)
+	t.outcome.Direct = out
+	return nil, err
 }
 
 // place is where t is found.
@@ -198,11 +210,11 @@ func (t *task) follow(m *queue.Message, value []byte) (*task, error) {
 	case err != nil:
 		return nil, err
 	case t.direct:
-		next.Direct = &queue.Direct{In: m.Direct.Out}
+		next.Direct = &queue.Direct{In: t.outcome.Direct}
 	default:
 		next.Payload = value
 	}
-	return t.pool.newTask(next, t.pool.mux), nil
+	return t.pool.newTask(next), nil
 }
 
 func (t *task) verdict(m *queue.Message, err error) queue.Verdict {

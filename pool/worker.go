@@ -12,7 +12,7 @@ import (
 )
 
 // worker is one goroutine of a pool. Its fields are its own, except that who wakes
-// it sets handed under pool.mu.
+// it sets slot and handed under pool.mu.
 type worker struct {
 	pool   *LocalPool
 	wake   chan bool // true: it was handed a slot; false: it is not needed any more
@@ -155,19 +155,18 @@ func (w *worker) next() *task {
 			p.leave()
 			return nil
 		}
-		if looked < looks {
-			p.looking++
+		if looked < looks && p.mayStart() {
+			p.hand(w) // so that nobody is woken for what it will find
 			p.mu.Unlock()
 			runtime.Gosched()
 			p.mu.Lock()
-			p.looking--
 			continue
 		}
 		p.idle = append(p.idle, w)
 		p.mu.Unlock()
-		w.slot = <-w.wake
+		wanted := <-w.wake
 		p.mu.Lock()
-		if !w.slot {
+		if !wanted {
 			p.leave()
 			return nil
 		}

@@ -71,9 +71,7 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
 	}
-	if host := hostOf(ctx); host != nil {
-		host.codec = r.codec
-	}
+	r.enter(ctx)
 	var v []byte
 	var err error
 	if msg.Items > 0 {
@@ -85,6 +83,40 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 		return v, nil
 	}
 	return nil, AttemptError(ctx, err)
+}
+
+// HandleLean is Handle of one of the tasks that share the message msg: the one with
+// the argument in. It returns the value as it is. See [LeanExecutor].
+func (m *Mux) HandleLean(ctx context.Context, msg *Message, in any) (out any, err error) {
+	r, ok := m.routes[msg.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
+	}
+	r.enter(ctx)
+	if h, ok := r.Handler.(leanHandler); ok {
+		out, err = h.direct(ctx, msg, in)
+	} else { // a middleware, or what is not of a Task, wants to see it all
+		own := *msg
+		own.ID, own.Direct = FromContext(ctx).ID, &Direct{In: in}
+		_, err = r.Handler.Handle(ctx, &own)
+		out = own.Direct.Out
+	}
+	if err == nil {
+		return out, nil
+	}
+	return nil, AttemptError(ctx, err)
+}
+
+// leanHandler is a handler that needs no message of its own for each task.
+type leanHandler interface {
+	direct(ctx context.Context, m *Message, in any) (out any, err error)
+}
+
+// enter makes the context that of a handler of r.
+func (r *Route) enter(ctx context.Context) {
+	if host := hostOf(ctx); host != nil {
+		host.codec = r.codec
+	}
 }
 
 // Failure makes the outcome of msg that ended with err in the given state, in

@@ -18,15 +18,29 @@ type Promise struct {
 	group   string
 	control Control // nil if the executor has none
 
-	mu    sync.Mutex
+	mu     sync.Mutex
+	done   chan struct{} // made when somebody asks for it
+	out    *Outcome      // set once
+	err    error         // set instead of out: the outcome cannot be had
+	guests *guests       // made when the first comes: a pool has many promises, few with any
+}
+
+// guests are those who are called when something happens. They are under the
+// promise's mu.
+type guests struct {
 	ears  map[int]func(Event) // who listens to what the handler says
 	ear   int                 // the last one's number
-	done  chan struct{}       // made when somebody asks for it
-	out   *Outcome            // set once
-	err   error               // set instead of out: the outcome cannot be had
 	after []*callback         // in the order of registration
 	busy  bool                // a goroutine is running the callbacks
 	watch func(*Promise)      // see Watch; nil if nobody does
+}
+
+// welcome returns the promise's guests, to add one. p.mu is held.
+func (p *Promise) welcome() *guests {
+	if p.guests == nil {
+		p.guests = &guests{}
+	}
+	return p.guests
 }
 
 // callback runs once unless stopped.
@@ -66,9 +80,11 @@ func (p *Promise) Group() string { return p.group }
 // Emit passes on what the task's handler says.
 func (p *Promise) Emit(e Event) {
 	p.mu.Lock()
-	ears := make([]func(Event), 0, len(p.ears))
-	for _, f := range p.ears {
-		ears = append(ears, f)
+	var ears []func(Event)
+	if p.guests != nil {
+		for _, f := range p.guests.ears {
+			ears = append(ears, f)
+		}
 	}
 	p.mu.Unlock()
 	for _, f := range ears {
@@ -80,16 +96,17 @@ func (p *Promise) Emit(e Event) {
 func (p *Promise) listen(f func(Event)) (stop func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ears == nil {
-		p.ears = map[int]func(Event){}
+	g := p.welcome()
+	if g.ears == nil {
+		g.ears = map[int]func(Event){}
 	}
-	p.ear++
-	n := p.ear
-	p.ears[n] = f
+	g.ear++
+	n := g.ear
+	g.ears[n] = f
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.ears, n)
+		delete(g.ears, n)
 	}
 }
 
@@ -116,9 +133,11 @@ func (p *Promise) settle(o *Outcome, err error) bool {
 	if p.done != nil {
 		close(p.done)
 	}
-	p.runAfter()
-	watch := p.watch
-	p.watch = nil
+	var watch func(*Promise)
+	if g := p.guests; g != nil {
+		p.runAfter()
+		watch, g.watch = g.watch, nil
+	}
 	p.mu.Unlock()
 	if watch != nil {
 		watch(p)
@@ -136,10 +155,11 @@ func (p *Promise) Watch(f func(*Promise)) bool {
 	if p.settled() {
 		return false
 	}
-	if first := p.watch; first != nil {
-		p.watch = func(p *Promise) { first(p); f(p) }
+	g := p.welcome()
+	if first := g.watch; first != nil {
+		g.watch = func(p *Promise) { first(p); f(p) }
 	} else {
-		p.watch = f
+		g.watch = f
 	}
 	return true
 }
@@ -213,7 +233,8 @@ func (p *Promise) OnDone(f func()) (stop func() bool) {
 	c := &callback{run: f}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.after = append(p.after, c)
+	g := p.welcome()
+	g.after = append(g.after, c)
 	if p.settled() {
 		p.runAfter()
 	}
@@ -227,12 +248,12 @@ func (p *Promise) OnDone(f func()) (stop func() bool) {
 }
 
 // runAfter starts the goroutine that runs the callbacks, unless it runs
-// already. p.mu is held.
+// already. There are guests, and p.mu is held.
 func (p *Promise) runAfter() {
-	if p.busy || len(p.after) == 0 {
+	if p.guests.busy || len(p.guests.after) == 0 {
 		return
 	}
-	p.busy = true
+	p.guests.busy = true
 	go p.callBack()
 }
 
@@ -261,9 +282,10 @@ func (p *Promise) callBack() {
 func (p *Promise) nextCallback() func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.after) > 0 {
-		c := p.after[0]
-		p.after = p.after[1:]
+	g := p.guests
+	for len(g.after) > 0 {
+		c := g.after[0]
+		g.after = g.after[1:]
 		if c.stopped {
 			continue
 		}
@@ -271,7 +293,7 @@ func (p *Promise) nextCallback() func() {
 		c.run = nil
 		return f
 	}
-	p.after, p.busy = nil, false
+	g.after, g.busy = nil, false
 	return nil
 }
 
