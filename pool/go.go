@@ -19,7 +19,7 @@ func (f call[T]) Handle(ctx context.Context, _ *queue.Message) ([]byte, error) {
 	if err != nil {
 		return nil, queue.AttemptError(ctx, err)
 	}
-	queue.HostOf(ctx).(*turn).task.outcome.Direct = v
+	queue.HostOf(ctx).(*turn).task.data = v
 	return nil, nil
 }
 

@@ -60,7 +60,7 @@ func (p *LocalPool) Terminate() {
 	p.unbegun(func(t *task) {
 		t.promise.Fail(queue.ErrTerminated)
 		t.keep = 0
-		p.finish(t, false)
+		p.finish(t)
 	})
 	for t := p.running.first; t != nil; t = t.next {
 		t.promise.Fail(queue.ErrTerminated)

@@ -93,7 +93,7 @@ func (p *LocalPool) SubmitLean(ctx context.Context, m *queue.Message, in any) (*
 	if err := p.known(m); err != nil {
 		return nil, err
 	}
-	t := &task{direct: true, arg: in}
+	t := &task{direct: true, data: in}
 	t.init(p, queue.NewTaskID(0), m, lean{p.mux})
 	return p.submit(ctx, t)
 }
@@ -362,8 +362,8 @@ func (p *LocalPool) take(u *turn) *task {
 			t.leave()
 			p.madeRoom()
 			if t.attempt == 0 && t.expires > 0 && time.Since(p.born) > t.expires {
-				t.fail(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired))
-				p.finish(t, true)
+				t.promise.Resolve(t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
+				p.finish(t)
 				continue
 			}
 			p.held++
@@ -382,8 +382,8 @@ func (p *LocalPool) madeRoom() {
 	}
 }
 
-// finish lets go of t, and settles it if it has an outcome. p.mu is held.
-func (p *LocalPool) finish(t *task, outcome bool) {
+// finish lets go of t, which is settled. p.mu is held.
+func (p *LocalPool) finish(t *task) {
 	t.stage = ended
 	t.leave()
 	if t.timer != nil {
@@ -396,10 +396,7 @@ func (p *LocalPool) finish(t *task, outcome bool) {
 	if t.keep > 0 {
 		p.keep(t)
 	}
-	if !outcome || !t.promise.Resolve(&t.outcome) {
-		t.outcome = queue.Outcome{}
-	}
-	t.msg, t.handler, t.arg = nil, nil, nil // a promise may be kept for long, which needs no more of it
+	t.msg, t.handler, t.data = nil, nil, nil // the promise may be kept for long, and needs no more
 	p.settle()
 }
 
@@ -460,7 +457,7 @@ func (p *LocalPool) fail(err error) {
 	p.unbegun(func(t *task) {
 		t.promise.Fail(err)
 		t.keep = 0
-		p.finish(t, false)
+		p.finish(t)
 	})
 }
 
@@ -500,8 +497,8 @@ func (p *LocalPool) taskOf(promise *queue.Promise) *task {
 
 // callOff ends t, which does not run. p.mu is held.
 func (p *LocalPool) callOff(t *task) {
-	t.fail(queue.StateCancelled, fmt.Errorf("%w: before it started", queue.ErrCancelled))
-	p.finish(t, true)
+	t.promise.Resolve(t.failure(queue.StateCancelled, fmt.Errorf("%w: before it started", queue.ErrCancelled)))
+	p.finish(t)
 }
 
 // Forget lets go of the promise's outcome.

@@ -40,7 +40,7 @@ type task struct {
 
 	handler queue.Handler  // who runs it, until it has ended
 	msg     *queue.Message // likewise; if not direct, its Payload is the wire form of the whole
-	arg     any            // likewise; the argument, if the message is that of other tasks as well
+	data    any            // likewise; its argument, if the message is that of other tasks as well, and its value
 	keep    time.Duration
 	expires time.Duration // by the pool's age; 0 is never
 	timer   *time.Timer
@@ -48,8 +48,6 @@ type task struct {
 	next    *task
 	prev    *task
 	turn    *turn // the attempt that runs
-
-	outcome queue.Outcome // what the promise is resolved with, by who has ended the task
 }
 
 // turn is one attempt. It is the queue.Host of its handler, and of the goroutines
@@ -106,8 +104,10 @@ type lean struct{ mux *queue.Mux }
 
 func (l lean) Handle(ctx context.Context, m *queue.Message) ([]byte, error) {
 	t := queue.HostOf(ctx).(*turn).task
-	out, err := l.mux.HandleLean(ctx, m, t.arg)
-	t.outcome.Direct = out
+	out, err := l.mux.HandleLean(ctx, m, t.data)
+	if err == nil { // else it may be tried again
+		t.data = out
+	}
 	return nil, err
 }
 
@@ -164,27 +164,26 @@ func (t *task) run(end func(m *queue.Message, value []byte, err error)) {
 // goroutine that the handler has left behind is in Aside.
 func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	t, p := u.task, u.task.pool
-	if m.Direct != nil {
-		t.outcome.Direct = m.Direct.Out
+	if err == nil && m.Direct != nil {
+		t.data = m.Direct.Out
 	}
 	var next *task
 	if err == nil && len(m.Then) > 0 {
 		next, err = t.follow(m, value)
 	}
+	var o *queue.Outcome // nil: t.data is the value
 	v := t.verdict(m, err)
 	switch v.Kind {
 	case queue.VerdictDone:
-		if t.direct {
-			t.outcome = *queue.DirectOutcome(t.promise.ID(), int(t.attempt), t.outcome.Direct)
-		} else {
-			t.outcome = queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: int(t.attempt), Value: value, Codec: m.Codec}
+		if !t.direct {
+			o = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: int(t.attempt), Value: value, Codec: m.Codec}
 		}
 	case queue.VerdictCancel:
-		t.fail(queue.StateCancelled, err)
+		o = t.failure(queue.StateCancelled, err)
 	case queue.VerdictExpire:
-		t.fail(queue.StateExpired, err)
+		o = t.failure(queue.StateExpired, err)
 	default:
-		t.fail(queue.StateDead, err)
+		o = t.failure(queue.StateDead, err)
 	}
 	u.life.end(nil)
 
@@ -199,7 +198,12 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	if next != nil && !p.hurry && p.broken == nil {
 		p.accept(next)
 	}
-	p.finish(t, true)
+	if o != nil {
+		t.promise.Resolve(o)
+	} else {
+		t.promise.ResolveDirect(int(t.attempt), t.data)
+	}
+	p.finish(t)
 	return u.asides == 0
 }
 
@@ -210,7 +214,7 @@ func (t *task) follow(m *queue.Message, value []byte) (*task, error) {
 	case err != nil:
 		return nil, err
 	case t.direct:
-		next.Direct = &queue.Direct{In: t.outcome.Direct}
+		next.Direct = &queue.Direct{In: t.data}
 	default:
 		next.Payload = value
 	}
@@ -238,17 +242,16 @@ func (t *task) verdict(m *queue.Message, err error) queue.Verdict {
 // errOther is any failure.
 var errOther = errors.New("failed")
 
-// fail makes t's outcome its end with err.
-func (t *task) fail(s queue.State, err error) {
+// failure is t's end with err.
+func (t *task) failure(s queue.State, err error) *queue.Outcome {
 	if !t.direct {
-		t.outcome = *t.pool.mux.Failure(t.msg, s, int(t.attempt), err)
-		return
+		return t.pool.mux.Failure(t.msg, s, int(t.attempt), err)
 	}
 	id := t.promise.ID()
 	if s != queue.StateDead {
 		err = &endError{id, err}
 	}
-	t.outcome = queue.Outcome{ID: id, State: s, Attempt: int(t.attempt), Cause: err}
+	return &queue.Outcome{ID: id, State: s, Attempt: int(t.attempt), Cause: err}
 }
 
 // Emit tells whoever waits for the task.

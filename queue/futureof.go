@@ -7,9 +7,9 @@ func FutureOf[T any](p *Promise) *Future[T] { return &Future[T]{p: p, def: undef
 // undefined is what is known of a task that was not defined.
 var undefined = &definition{codec: Msgpack}
 
-// DirectOutcome is the outcome of a task that never left the process and succeeded
+// directOutcome is the outcome of a task that never left the process and succeeded
 // with the value v. It is the one way to say that the value is a nil interface.
-func DirectOutcome(id TaskID, attempt int, v any) *Outcome {
+func directOutcome(id TaskID, attempt int, v any) *Outcome {
 	if v == nil {
 		v = directNil{}
 	}

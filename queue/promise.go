@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // Promise is the outcome of a task that may not have come yet. An [Executor]
@@ -18,12 +19,22 @@ type Promise struct {
 	group   string
 	control Control // nil if the executor has none
 
+	how     atomic.Uint32 // it was settled; set last, and then nothing of the end changes
+	attempt int32         // of a direct end
+	end     any           // the *Outcome; or why it cannot be had; or of a direct end the value
+
 	mu     sync.Mutex
 	done   chan struct{} // made when somebody asks for it
-	out    *Outcome      // set once
-	err    error         // set instead of out: the outcome cannot be had
 	guests *guests       // made when the first comes: a pool has many promises, few with any
 }
+
+// How a promise may be settled.
+const (
+	pending  = iota
+	resolved // with an outcome
+	failed   // the outcome cannot be had
+	direct   // with a value that never left the process: an outcome is made for who asks
+)
 
 // guests are those who are called when something happens. They are under the
 // promise's mu.
@@ -111,25 +122,36 @@ func (p *Promise) listen(f func(Event)) (stop func()) {
 }
 
 // FailedPromise makes a promise whose outcome cannot be had, for the reason err.
-func FailedPromise(id TaskID, err error) *Promise { return &Promise{id: id, err: err} }
+func FailedPromise(id TaskID, err error) *Promise {
+	p := NewPromise(id)
+	p.Fail(err)
+	return p
+}
 
 // ID is the task's id.
 func (p *Promise) ID() TaskID { return p.id }
 
-// Resolve sets the outcome. The first call of Resolve or Fail wins and returns
-// true.
-func (p *Promise) Resolve(o *Outcome) bool { return p.settle(o, nil) }
+// Resolve sets the outcome. The first call of Resolve, ResolveDirect or Fail wins and
+// returns true.
+func (p *Promise) Resolve(o *Outcome) bool { return p.settle(resolved, 0, o) }
+
+// ResolveDirect is Resolve for a task that never left the process and whose given
+// attempt succeeded with the value v.
+func (p *Promise) ResolveDirect(attempt int, v any) bool {
+	return p.settle(direct, int32(attempt), v) //nolint:gosec // a count
+}
 
 // Fail says that the outcome cannot be had. The task itself may be well.
-func (p *Promise) Fail(err error) bool { return p.settle(nil, err) }
+func (p *Promise) Fail(err error) bool { return p.settle(failed, 0, err) }
 
-func (p *Promise) settle(o *Outcome, err error) bool {
+func (p *Promise) settle(how uint32, attempt int32, end any) bool {
 	p.mu.Lock()
 	if p.settled() {
 		p.mu.Unlock()
 		return false
 	}
-	p.out, p.err = o, err
+	p.attempt, p.end = attempt, end
+	p.how.Store(how)
 	if p.done != nil {
 		close(p.done)
 	}
@@ -164,7 +186,7 @@ func (p *Promise) Watch(f func(*Promise)) bool {
 	return true
 }
 
-func (p *Promise) settled() bool { return p.out != nil || p.err != nil }
+func (p *Promise) settled() bool { return p.how.Load() != pending }
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
@@ -184,33 +206,55 @@ func (p *Promise) Done() <-chan struct{} {
 
 // Outcome returns what the promise was settled with; ok is false before that.
 func (p *Promise) Outcome() (o *Outcome, err error, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out, p.err, p.settled()
+	switch p.how.Load() {
+	case resolved:
+		return p.end.(*Outcome), nil, true
+	case failed:
+		return nil, p.end.(error), true
+	case direct:
+		return directOutcome(p.id, int(p.attempt), p.end), nil, true
+	}
+	return nil, nil, false
+}
+
+// direct returns the value of a task that never left the process, if it has succeeded.
+func (p *Promise) direct() (v any, ok bool) {
+	if p.how.Load() != direct {
+		return nil, false
+	}
+	return p.end, true
 }
 
 // Wait waits for the outcome until ctx is done. A wait that ctx ends returns an
 // error that is both [ErrNotReady] and what ended ctx; the task goes on.
 func (p *Promise) Wait(ctx context.Context) (*Outcome, error) {
-	if o, err, ok := p.Outcome(); ok {
-		return o, err
+	if err := p.await(ctx); err != nil {
+		return nil, err
+	}
+	o, err, _ := p.Outcome()
+	return o, err
+}
+
+// await is Wait without the outcome.
+func (p *Promise) await(ctx context.Context) error {
+	if p.settled() {
+		return nil
 	}
 	if r := hostOf(ctx); r != nil && r.host != nil {
 		done, err := r.host.Wait(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer done()
 	}
 	select {
 	case <-p.Done():
-		o, err, _ := p.Outcome()
-		return o, err
+		return nil
 	case <-ctx.Done():
-		if o, err, ok := p.Outcome(); ok {
-			return o, err
+		if p.settled() {
+			return nil
 		}
-		return nil, &waitError{id: p.id, cause: ctx.Err()}
+		return &waitError{id: p.id, cause: ctx.Err()}
 	}
 }
 

@@ -323,17 +323,19 @@ func (f *Future[Out]) Done() <-chan struct{} { return f.p.Done() }
 // outcome cannot be had: [ErrNoReply], [ErrResultExpired], [ErrClosed],
 // [ErrDecode], or [ErrTaskMismatch] if the id is that of a task of another type.
 func (f *Future[Out]) Get(ctx context.Context) (Out, error) {
-	o, err := f.p.Wait(ctx)
-	if err != nil {
+	if err := f.p.await(ctx); err != nil {
 		var zero Out
 		return zero, err
 	}
-	return f.value(o)
+	return f.Result()
 }
 
 // Result is Get without the wait: before the future is done its error is
 // [ErrNotReady].
 func (f *Future[Out]) Result() (Out, error) {
+	if v, ok := f.p.direct(); ok {
+		return f.cast(v)
+	}
 	var zero Out
 	o, err, ok := f.p.Outcome()
 	switch {
@@ -369,6 +371,15 @@ func (f *Future[Out]) OnDone(fn func(Out, error)) (stop func() bool) {
 	return f.p.OnDone(func() { fn(f.Result()) })
 }
 
+// cast is value for what never left the process.
+func (f *Future[Out]) cast(v any) (Out, error) {
+	out, ok := v.(Out)
+	if !ok && v != nil { // nil is the zero of an interface type
+		return out, fmt.Errorf("%w: the value is a %T, this program's definition says %T", ErrTaskMismatch, v, out)
+	}
+	return out, nil
+}
+
 // value is the edge at which bytes become the value's type.
 func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	var out Out
@@ -382,11 +393,7 @@ func (f *Future[Out]) value(o *Outcome) (Out, error) {
 		return out, nil
 	}
 	if o.Direct != nil && o.Err == nil {
-		out, ok := o.Direct.(Out)
-		if !ok {
-			return out, fmt.Errorf("%w: the value is a %T, this program's definition says %T", ErrTaskMismatch, o.Direct, out)
-		}
-		return out, nil
+		return f.cast(o.Direct)
 	}
 	if o.Err != nil {
 		return out, o.Err.resolve(f.def.codec, f.def.forms)
