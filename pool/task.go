@@ -50,18 +50,19 @@ type task struct {
 	turn    *turn // the attempt that runs
 }
 
-// turn is one attempt. It is the queue.Host of its handler, and of the goroutines
+// turn is one attempt. It is the queue.Runner of its handler, and of the goroutines
 // that the handler leaves behind.
 type turn struct {
 	task *task
 	ctx  queue.HandlerContext // what its handler gets
 	life lifetime             // ends when the attempt must
 	msg  *queue.Message       // the task's
+	nth  int32                // the attempt's number
 
 	// Under pool.mu:
 	over   bool
-	waits  int // how many goroutines of the handler wait for tasks of the pool
-	asides int // how many are in Aside
+	waits  int32 // how many goroutines of the handler wait for tasks of the pool
+	asides int32 // how many are in Aside
 }
 
 // endError is how a task of this pool was called off. It tells the end of one
@@ -129,7 +130,7 @@ func (t *task) Forget(ctx context.Context, promise *queue.Promise) error {
 func (t *task) begin(u *turn) {
 	t.stage = running
 	t.attempt++
-	t.turn, u.task, u.msg = u, t, t.msg
+	t.turn, u.task, u.msg, u.nth = u, t, t.msg, t.attempt
 }
 
 // run runs t's handler. However that ends, it calls end once, with the message as
@@ -145,18 +146,13 @@ func (t *task) run(end func(m *queue.Message, value []byte, err error)) {
 		fresh.ID, fresh.Queue, fresh.Priority = m.ID, m.Queue, m.Priority
 		m = fresh
 	}
-	running := queue.Running{
-		ID: t.promise.ID(), Type: m.Type, Queue: m.Queue, Attempt: int(t.attempt),
-		Token: uint64(t.attempt), Headers: m.Headers, //nolint:gosec // a count
-	}
 	var ctx context.Context = &u.life
 	if m.Timeout > 0 {
-		running.Deadline = time.Now().Add(m.Timeout)
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
+		ctx, stop = context.WithTimeoutCause(ctx, m.Timeout, queue.ErrTimeout)
 		defer stop()
 	}
-	run.Call(u.ctx.Init(ctx, running, u), t.handler, m, func(value []byte, err error) { end(m, value, err) })
+	run.Call(u.ctx.Init(ctx, u), t.handler, m, func(value []byte, err error) { end(m, value, err) })
 }
 
 // end decides what becomes of the task, whose attempt is over. It returns with pool.mu
@@ -252,6 +248,15 @@ func (t *task) failure(s queue.State, err error) *queue.Outcome {
 		err = &endError{id, err}
 	}
 	return &queue.Outcome{ID: id, State: s, Attempt: int(t.attempt), Cause: err}
+}
+
+// Running is what the handler may know.
+func (u *turn) Running() queue.Running {
+	deadline, _ := u.ctx.Deadline()
+	return queue.Running{
+		ID: u.task.promise.ID(), Type: u.msg.Type, Queue: u.msg.Queue, Attempt: int(u.nth),
+		Token: uint64(u.nth), Headers: u.msg.Headers, Deadline: deadline, //nolint:gosec // a count
+	}
 }
 
 // Emit tells whoever waits for the task.

@@ -156,7 +156,7 @@ func (r *itemRunner) call() (value []byte, err error) {
 // recall takes up what an earlier delivery has put on record.
 func (r *itemRunner) recall() error {
 	host := hostOf(r.ctx)
-	if host == nil || host.host == nil || host.running.Token <= 1 {
+	if host == nil || host.host == nil || host.about().Token <= 1 {
 		return nil
 	}
 	part, err := host.host.Recall(r.ctx)

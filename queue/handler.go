@@ -150,9 +150,15 @@ type runningKey struct{}
 // handler may know, and its host. [WithRunning] makes one.
 type HandlerContext struct {
 	context.Context
-	running Running
-	host    Host  // nil if the runner offers nothing
-	codec   Codec // of the task's definition
+	running *Running // nil if the host says it, as a [Runner]
+	host    Host     // nil if the runner offers nothing
+	codec   Codec    // of the task's definition
+}
+
+// Runner is a host that says itself what its handler may know. Few ask.
+type Runner interface {
+	Host
+	Running() Running
 }
 
 // Value answers for what the handler may know, and leaves the rest to the context
@@ -167,21 +173,29 @@ func (c *HandlerContext) Value(key any) any {
 // WithRunning returns a context that carries r and what the host offers, which may
 // be nil, for those who run handlers.
 func WithRunning(ctx context.Context, r Running, host Host) context.Context {
-	return new(HandlerContext).Init(ctx, r, host)
+	return &HandlerContext{ctx, &r, host, Msgpack}
 }
 
-// Init is WithRunning for a zero HandlerContext that is part of something larger,
-// where it costs no allocation of its own.
-func (c *HandlerContext) Init(ctx context.Context, r Running, host Host) context.Context {
-	c.Context, c.running, c.host, c.codec = ctx, r, host, Msgpack
+// Init makes c, a zero HandlerContext that is part of something larger, that of a
+// handler of r.
+func (c *HandlerContext) Init(ctx context.Context, r Runner) context.Context {
+	c.Context, c.host, c.codec = ctx, r, Msgpack
 	return c
+}
+
+// about is what the handler may know.
+func (c *HandlerContext) about() Running {
+	if c.running != nil {
+		return *c.running
+	}
+	return c.host.(Runner).Running()
 }
 
 // FromContext returns what is known about the task whose handler got ctx. It is
 // the zero Running outside a handler.
 func FromContext(ctx context.Context) Running {
 	if r := hostOf(ctx); r != nil {
-		return r.running
+		return r.about()
 	}
 	return Running{}
 }
