@@ -12,13 +12,13 @@ import (
 )
 
 func TestAHandlersContextIsOneWheneverItIsAsked(t *testing.T) { // C47
-	for name, ask := range map[string]func(ctx context.Context){
+	for how, ask := range map[string]func(ctx context.Context){
 		"never":   func(context.Context) {},
 		"Err":     func(ctx context.Context) { _ = ctx.Err() },
 		"Done":    func(ctx context.Context) { ctx.Done() },
 		"a value": func(ctx context.Context) { ctx.Value(name("x")) },
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := open(t, pool.Config{Workers: 1})
 				var left context.Context
