@@ -591,6 +591,7 @@ func TestACommonArgumentIsDecodedOnce(t *testing.T) {
 func TestAnyTaskIsFoundByItsID(t *testing.T) {
 	p := open(t, pool.Config{Workers: 1}, double.Handler(twice), held.Handler(hold))
 	g := newGate()
+	defer close(g.let)
 	for range 2 { // before somebody has asked for a task, and after that
 		running := submit(t, p, held, g)
 		<-g.began
@@ -618,7 +619,6 @@ func TestAnyTaskIsFoundByItsID(t *testing.T) {
 			wantErr(t, gone, queue.ErrResultExpired)
 		}
 	}
-	close(g.let)
 }
 
 var held = queue.NewTask[*gate, int]("held")
@@ -661,11 +661,12 @@ func TestAFutureHoldsNoMoreThanTheValue(t *testing.T) { // C59
 	read := queue.NewTask[*big, int]("read")
 	p := open(t, pool.Config{Workers: 1}, read.Handler(func(context.Context, *big) (int, error) { return 1, nil }))
 	g := newGate()
+	defer close(g.let)
 	var in [4]weak.Pointer[big]
 	arg := func(i int) *big { v := &big{}; in[i] = weak.Make(v); return v }
 	closing := func(i int) func(context.Context) (int, error) {
 		v := arg(i)
-		return func(context.Context) (int, error) { return len(v), nil }
+		return func(context.Context) (int, error) { return int(v[0]), nil }
 	}
 	futures := []*queue.Future[int]{submit(t, p, read, arg(0)), run(t, p, closing(1))}
 	for _, f := range futures {
@@ -689,5 +690,4 @@ func TestAFutureHoldsNoMoreThanTheValue(t *testing.T) { // C59
 		}
 	}
 	runtime.KeepAlive(futures)
-	close(g.let)
 }
