@@ -2,8 +2,6 @@ package pool
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -277,82 +275,6 @@ func (p *LocalPool) after(t *task, wait time.Duration) {
 	})
 }
 
-// mayStart reports whether there is a slot for one more. Workers that all wait for
-// tasks of the pool, as they may after Resize, do not count. p.mu is held.
-func (p *LocalPool) mayStart() bool { return p.held < p.size || p.held == p.blocked }
-
-// dispatch hands slots to workers while there are tasks for them. p.mu is held.
-func (p *LocalPool) dispatch() {
-	for p.ready() > p.handed && p.mayStart() {
-		if n := len(p.idle) - 1; n >= 0 {
-			w := p.idle[n]
-			p.idle[n] = nil
-			p.idle = p.idle[:n]
-			p.hand(w)
-			w.wake <- true
-			continue
-		}
-		p.workers++
-		w := &worker{pool: p, wake: make(chan bool, 1)}
-		p.hand(w)
-		go w.loop()
-	}
-}
-
-// hand gives w, which waits, a slot. p.mu is held.
-func (p *LocalPool) hand(w *worker) {
-	p.held++
-	p.handed++
-	w.slot, w.handed = true, true
-}
-
-// welcome gives free slots to the handlers that come back from Aside. p.mu is held.
-func (p *LocalPool) welcome() {
-	for len(p.returning) > 0 && (p.mayStart() || p.life.Err() != nil) {
-		p.held++
-		close(p.returning[0])
-		p.returning = p.returning[1:]
-	}
-}
-
-// spread gives away slots that have become free. p.mu is held.
-func (p *LocalPool) spread() {
-	p.welcome()
-	p.dispatch()
-}
-
-// backFromAside returns when u has a slot again.
-func (p *LocalPool) backFromAside(u *turn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if u.asides == 1 && !u.over {
-		slot := make(chan struct{})
-		p.returning = append(p.returning, slot)
-		p.welcome()
-		p.mu.Unlock()
-		<-slot
-		p.mu.Lock()
-		if u.over { // its handler has not waited for it
-			p.held--
-			p.spread()
-		}
-	}
-	p.change(u, func() { u.asides-- })
-}
-
-// change does what may make u stuck or not. p.mu is held.
-func (p *LocalPool) change(u *turn, do func()) {
-	was := u.stuck()
-	do()
-	switch is := u.stuck(); {
-	case is && !was:
-		p.blocked++
-		p.spread()
-	case was && !is:
-		p.blocked--
-	}
-}
-
 // take begins the next task, if there is a slot for it, with u as its attempt. p.mu
 // is held.
 func (p *LocalPool) take(u *turn) *task {
@@ -511,55 +433,4 @@ func (p *LocalPool) Forget(_ context.Context, promise *queue.Promise) error {
 	delete(p.kept, place{promise.Queue(), promise.ID()})
 	promise.Fail(fmt.Errorf("%w: forgotten", queue.ErrResultExpired))
 	return nil
-}
-
-// sharedAge is how long a common argument is kept after it was last shared.
-const sharedAge = 25 * time.Hour
-
-// sharedArg is a common argument of a strict pool.
-type sharedArg struct {
-	data []byte
-	used time.Time // under LocalPool.mu
-
-	mu     sync.Mutex
-	loaded map[string]any // by task type
-}
-
-// Share keeps data for the tasks of a strict pool.
-func (p *LocalPool) Share(_ context.Context, _ string, data []byte) (string, error) {
-	sum := sha256.Sum256(data)
-	ref := hex.EncodeToString(sum[:])
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for old, s := range p.shared {
-		if now.Sub(s.used) > sharedAge {
-			delete(p.shared, old)
-		}
-	}
-	if p.shared[ref] == nil {
-		p.shared[ref] = &sharedArg{data: data, loaded: map[string]any{}}
-	}
-	p.shared[ref].used = now
-	return ref, nil
-}
-
-// common loads what Share has kept, once for each task type.
-func (p *LocalPool) common(ref, kind string, load func([]byte) (any, error)) (any, error) {
-	p.mu.Lock()
-	s := p.shared[ref]
-	p.mu.Unlock()
-	if s == nil {
-		return nil, fmt.Errorf("%w: the common argument %s", queue.ErrResultExpired, ref)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if v, ok := s.loaded[kind]; ok {
-		return v, nil
-	}
-	v, err := load(s.data)
-	if err == nil {
-		s.loaded[kind] = v
-	}
-	return v, err
 }
