@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -64,8 +65,8 @@ func NewLocal(cfg Config, routes ...queue.Route) (*LocalPool, error) {
 	}
 	p := &LocalPool{
 		cfg: cfg, mux: mux, types: make(map[string]bool, len(routes)), size: cfg.Workers,
-		tasks: map[place]*task{}, kept: map[place]kept{}, shared: map[string]*sharedArg{},
-		done: make(chan struct{}),
+		index: map[place]*task{}, kept: map[place]kept{}, shared: map[string]*sharedArg{},
+		born: time.Now(), done: make(chan struct{}),
 	}
 	for _, r := range routes {
 		p.types[r.Type] = true

@@ -86,7 +86,7 @@ func (p *DistributedPool) Submit(ctx context.Context, m *queue.Message) (*queue.
 	promise, err := p.client.Submit(ctx, m)
 	p.leave(promise)
 	if err == nil && quiet {
-		promise = silent(p.client, m)
+		promise = silent(p.client, m.ID, m.Queue)
 	}
 	return promise, err
 }
@@ -110,7 +110,7 @@ func (p *DistributedPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([
 	p.leave(promises...)
 	for _, i := range quiet {
 		if promises[i] != nil {
-			promises[i] = silent(p.client, ms[i])
+			promises[i] = silent(p.client, ms[i].ID, ms[i].Queue)
 		}
 	}
 	return promises, errs

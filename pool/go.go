@@ -7,22 +7,21 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-// closures runs what Go submits.
-var closures = func() *queue.Mux {
-	mux, err := queue.NewMux([]queue.Route{{Type: closure, Handler: queue.HandlerFunc(
-		func(ctx context.Context, m *queue.Message) ([]byte, error) {
-			out, err := m.Direct.In.(func(context.Context) (any, error))(ctx)
-			m.Direct.Out = out
-			return nil, err
-		})}})
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	return mux
-}()
+// closure is the message of all that Go submits, for those who look.
+var closure = &queue.Message{Type: "go"}
 
-// closure is the task type of what Go submits, for those who look.
-const closure = "go"
+// call is a function that Go submits, as the handler of its task.
+type call[T any] func(ctx context.Context) (T, error)
+
+// Handle calls f. Its value goes straight to where the task's outcome is.
+func (f call[T]) Handle(ctx context.Context, _ *queue.Message) ([]byte, error) {
+	v, err := f(ctx)
+	if err != nil {
+		return nil, queue.AttemptError(ctx, err)
+	}
+	queue.HostOf(ctx).(*turn).task.data = v
+	return nil, nil
+}
 
 // Go runs f on the pool, once, and returns the future of what it returns. f's
 // context is that of a handler; ctx bounds the submission only. Go returns
@@ -32,12 +31,15 @@ func Go[T any](ctx context.Context, p *LocalPool, f func(ctx context.Context) (T
 	if f == nil {
 		return nil, fmt.Errorf("%w: Go of a nil function", queue.ErrOption)
 	}
-	m := &queue.Message{Type: closure, Direct: &queue.Direct{
-		In: func(ctx context.Context) (any, error) { return f(ctx) },
-	}}
-	promise, err := p.submit(ctx, m, closures)
+	both := &struct { // one allocation
+		task   task
+		future queue.Future[T]
+	}{task: task{direct: true}}
+	both.task.init(p, queue.NewTaskID(0), closure, call[T](f))
+	promise, err := p.submit(ctx, &both.task)
 	if err != nil {
 		return nil, err
 	}
-	return queue.FutureOf[T](promise), nil
+	both.future = *queue.FutureOf[T](promise)
+	return &both.future, nil
 }

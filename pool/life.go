@@ -59,12 +59,12 @@ func (p *LocalPool) Terminate() {
 	p.endLife(queue.ErrTerminated)
 	p.unbegun(func(t *task) {
 		t.promise.Fail(queue.ErrTerminated)
-		t.msg.Keep = 0
-		p.finish(t, nil)
+		t.keep = 0
+		p.finish(t)
 	})
-	for _, t := range p.tasks {
+	for t := p.running.first; t != nil; t = t.next {
 		t.promise.Fail(queue.ErrTerminated)
-		t.turn.cancel(queue.ErrTerminated)
+		t.turn.life.end(queue.ErrTerminated)
 	}
 	p.welcome()
 	p.settle()

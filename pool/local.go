@@ -2,8 +2,6 @@ package pool
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -21,19 +19,22 @@ type LocalPool struct {
 	cfg     Config
 	mux     *queue.Mux
 	types   map[string]bool
+	born    time.Time
 	life    context.Context // ends with Terminate
 	endLife context.CancelCauseFunc
 	done    chan struct{} // closed when everything has ended after Close
 
-	mu     sync.Mutex
-	size   int             // how many tasks may run at once
-	tasks  map[place]*task // that have not ended
-	rows   [3]list         // what waits for a worker: high, normal, low
-	later  list            // what waits for its time
-	kept   map[place]kept  // what has ended
-	sweep  int             // the size of kept at which to look for what is too old
-	room   chan struct{}   // closed when there is room; nil if nobody waits for it
-	shared map[string]*sharedArg
+	mu      sync.Mutex
+	size    int             // how many tasks may run at once
+	rows    [3]list         // what waits for a worker: high, normal, low
+	later   list            // what waits for its time
+	running list            // what a worker has begun
+	index   map[place]*task // of tasks in the lists, those with a key; all if indexed
+	indexed bool            // somebody has asked for a task by its id
+	kept    map[place]kept  // what has ended
+	sweep   int             // the size of kept at which to look for what is too old
+	room    chan struct{}   // closed when there is room; nil if nobody waits for it
+	shared  map[string]*sharedArg
 
 	// A slot is the right to run a task. A worker holds at most one.
 	held      int // slots
@@ -50,10 +51,10 @@ type LocalPool struct {
 }
 
 var (
-	_ queue.DirectExecutor = (*LocalPool)(nil)
-	_ queue.Sizer          = (*LocalPool)(nil)
-	_ queue.Control        = (*LocalPool)(nil)
-	_ queue.Sharer         = (*LocalPool)(nil)
+	_ queue.LeanExecutor = (*LocalPool)(nil)
+	_ queue.Sizer        = (*LocalPool)(nil)
+	_ queue.Control      = (*LocalPool)(nil)
+	_ queue.Sharer       = (*LocalPool)(nil)
 )
 
 // kept is the promise of a task that has ended, for whoever asks by id.
@@ -76,18 +77,36 @@ func (p *LocalPool) Workers() int {
 // answers [queue.ErrClosed], a broken one [queue.ErrPoolBroken]. ctx bounds the
 // wait for room; see [Config.MaxQueued].
 func (p *LocalPool) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
-	if !p.types[m.Type] {
-		return nil, fmt.Errorf("%w: %q; give its handler to pool.Local", queue.ErrUnknownType, m.Type)
+	if err := p.known(m); err != nil {
+		return nil, err
 	}
 	if m.Stream {
 		return nil, fmt.Errorf("%w: %q is on a stream, a pool in the process has none", queue.ErrOption, m.Type)
 	}
-	return p.submit(ctx, m, p.mux)
+	return p.submit(ctx, p.newTask(m))
 }
 
-func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux) (*queue.Promise, error) {
+// SubmitLean is Submit of the argument in; see [queue.LeanExecutor].
+func (p *LocalPool) SubmitLean(ctx context.Context, m *queue.Message, in any) (*queue.Promise, error) {
+	if err := p.known(m); err != nil {
+		return nil, err
+	}
+	t := &task{direct: true, data: in}
+	t.init(p, queue.NewTaskID(0), m, lean{p.mux})
+	return p.submit(ctx, t)
+}
+
+// known refuses a message that nobody has a handler for.
+func (p *LocalPool) known(m *queue.Message) error {
+	if p.types[m.Type] {
+		return nil
+	}
+	return fmt.Errorf("%w: %q; give its handler to pool.Local", queue.ErrUnknownType, m.Type)
+}
+
+func (p *LocalPool) submit(ctx context.Context, t *task) (*queue.Promise, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("submit %q: %w", m.Type, err)
+		return nil, fmt.Errorf("submit %q: %w", t.msg.Type, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +117,7 @@ func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux
 		case p.broken != nil:
 			return nil, p.broken
 		case p.cfg.MaxQueued == 0 || p.queued() < p.cfg.MaxQueued || p.ours(ctx):
-			return p.accept(m, mux), nil
+			return p.accept(t), nil
 		}
 		if p.room == nil {
 			p.room = make(chan struct{})
@@ -109,7 +128,7 @@ func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux
 		select {
 		case <-room:
 		case <-ctx.Done():
-			err = fmt.Errorf("submit %q: the pool is full: %w", m.Type, ctx.Err())
+			err = fmt.Errorf("submit %q: the pool is full: %w", t.msg.Type, ctx.Err())
 		}
 		p.mu.Lock()
 		if err != nil {
@@ -120,9 +139,12 @@ func (p *LocalPool) submit(ctx context.Context, m *queue.Message, mux *queue.Mux
 
 // ours reports whether ctx is that of a handler of this pool. p.mu is held.
 func (p *LocalPool) ours(ctx context.Context) bool {
-	r := queue.FromContext(ctx)
-	return p.tasks[place{r.Queue, r.ID}] != nil
+	u, ok := queue.HostOf(ctx).(*turn)
+	return ok && u.task.pool == p && u.task.stage != ended
 }
+
+// unfinished is how many tasks have not ended. p.mu is held.
+func (p *LocalPool) unfinished() int { return p.queued() + p.running.n }
 
 // queued is how many tasks have not begun. p.mu is held.
 func (p *LocalPool) queued() int { return p.ready() + p.later.n }
@@ -151,16 +173,31 @@ func (p *LocalPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queu
 func (p *LocalPool) Open(_ context.Context, m *queue.Message) (*queue.Promise, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.known(place{m.Queue, m.ID}); known != nil {
+	p.indexAll()
+	if known := p.find(place{m.Queue, m.ID}); known != nil {
 		return known, nil
 	}
 	return queue.FailedPromise(m.ID, fmt.Errorf("%w: the pool knows no task %s on %q", queue.ErrResultExpired, m.ID, m.Queue)), nil
 }
 
-// known returns the promise of the task at a place, or nil. p.mu is held.
-func (p *LocalPool) known(at place) *queue.Promise {
-	if t := p.tasks[at]; t != nil {
-		return t.promise
+// indexAll makes the index one of all tasks, now and from now on. It is not from
+// the beginning, as most pools are never asked for a task by its id. p.mu is held.
+func (p *LocalPool) indexAll() {
+	if p.indexed {
+		return
+	}
+	p.indexed = true
+	for _, l := range [...]*list{&p.rows[0], &p.rows[1], &p.rows[2], &p.later, &p.running} {
+		for t := l.first; t != nil; t = t.next {
+			p.index[t.place()] = t
+		}
+	}
+}
+
+// find returns the promise of the task at a place, or nil. p.mu is held.
+func (p *LocalPool) find(at place) *queue.Promise {
+	if t := p.index[at]; t != nil {
+		return &t.promise
 	}
 	if k, ok := p.kept[at]; ok && time.Now().Before(k.until) {
 		return k.promise
@@ -168,52 +205,43 @@ func (p *LocalPool) known(at place) *queue.Promise {
 	return nil
 }
 
-// accept takes m in. p.mu is held.
-func (p *LocalPool) accept(m *queue.Message, mux *queue.Mux) *queue.Promise {
+// accept takes t in. p.mu is held.
+func (p *LocalPool) accept(t *task) *queue.Promise {
+	m := t.msg
 	if m.Key != "" {
-		m.ID = queue.KeyTaskID(m.Key, 1)
-	} else {
-		m.ID = queue.NewTaskID(0)
-	}
-	t := &task{pool: p, place: place{m.Queue, m.ID}, mux: mux, msg: m, direct: m.Direct != nil}
-	if m.Key != "" {
-		if known := p.known(t.place); known != nil {
-			return p.answer(m, known)
+		if known := p.find(t.place()); known != nil {
+			return answer(m, known)
 		}
 	}
-	if !t.direct {
-		t.wire = m.AppendWire(nil)
-		t.msg = &queue.Message{Type: m.Type, ID: m.ID, Queue: m.Queue, Priority: m.Priority, Keep: m.Keep, Common: m.Common, Codec: m.Codec}
+	if m.Key != "" || p.indexed {
+		p.index[t.place()] = t
 	}
-	t.promise = queue.NewPromise(m.ID).Controlled(p, m.Queue, "")
-	p.tasks[t.place] = t
 	if m.Expire > 0 {
-		t.expires = time.Now().Add(m.Expire)
+		t.expires = time.Since(p.born) + m.Expire
 	}
 	wait := m.Delay
 	if !m.RunAt.IsZero() {
 		wait = max(wait, time.Until(m.RunAt))
 	}
 	if wait > 0 {
-		t.stage = delayed
 		p.after(t, wait)
 	} else {
 		p.enqueue(t)
 	}
-	return p.answer(m, t.promise)
+	return answer(m, &t.promise)
 }
 
 // answer is what the submitter of m gets.
-func (p *LocalPool) answer(m *queue.Message, promise *queue.Promise) *queue.Promise {
+func answer(m *queue.Message, promise *queue.Promise) *queue.Promise {
 	if m.NoReply {
-		return silent(p, m)
+		return silent(promise.Control(), promise.ID(), m.Queue)
 	}
 	return promise
 }
 
 // silent is the promise of a task that was submitted with queue.NoReply.
-func silent(c queue.Control, m *queue.Message) *queue.Promise {
-	return queue.FailedPromise(m.ID, fmt.Errorf("%w: %s", queue.ErrNoReply, m.ID)).Controlled(c, m.Queue, "")
+func silent(c queue.Control, id queue.TaskID, on string) *queue.Promise {
+	return queue.FailedPromise(id, fmt.Errorf("%w: %s", queue.ErrNoReply, id)).Controlled(c, on, "")
 }
 
 var errClosed = fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
@@ -222,7 +250,7 @@ var errClosed = fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
 func (p *LocalPool) enqueue(t *task) {
 	t.stage = waiting
 	row := 1
-	switch t.msg.Priority {
+	switch t.priority {
 	case queue.High:
 		row = 0
 	case queue.Low:
@@ -234,6 +262,7 @@ func (p *LocalPool) enqueue(t *task) {
 
 // after makes t wait for its time. p.mu is held.
 func (p *LocalPool) after(t *task, wait time.Duration) {
+	t.stage = delayed
 	p.later.push(t)
 	t.timer = time.AfterFunc(max(wait, 0), func() {
 		p.mu.Lock()
@@ -246,89 +275,22 @@ func (p *LocalPool) after(t *task, wait time.Duration) {
 	})
 }
 
-// mayStart reports whether there is a slot for one more. Workers that all wait for
-// tasks of the pool, as they may after Resize, do not count. p.mu is held.
-func (p *LocalPool) mayStart() bool { return p.held < p.size || p.held == p.blocked }
-
-// dispatch hands slots to workers while there are tasks for them. p.mu is held.
-func (p *LocalPool) dispatch() {
-	for p.ready() > p.handed && p.mayStart() {
-		p.held++
-		p.handed++
-		if n := len(p.idle) - 1; n >= 0 {
-			w := p.idle[n]
-			p.idle[n] = nil
-			p.idle = p.idle[:n]
-			w.handed = true
-			w.wake <- true
-			continue
-		}
-		p.workers++
-		w := &worker{pool: p, wake: make(chan bool, 1), slot: true, handed: true}
-		go w.loop()
-	}
-}
-
-// welcome gives free slots to the handlers that come back from Aside. p.mu is held.
-func (p *LocalPool) welcome() {
-	for len(p.returning) > 0 && (p.mayStart() || p.life.Err() != nil) {
-		p.held++
-		close(p.returning[0])
-		p.returning = p.returning[1:]
-	}
-}
-
-// spread gives away slots that have become free. p.mu is held.
-func (p *LocalPool) spread() {
-	p.welcome()
-	p.dispatch()
-}
-
-// backFromAside returns when u has a slot again.
-func (p *LocalPool) backFromAside(u *turn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if u.asides == 1 && !u.over {
-		slot := make(chan struct{})
-		p.returning = append(p.returning, slot)
-		p.welcome()
-		p.mu.Unlock()
-		<-slot
-		p.mu.Lock()
-		if u.over { // its handler has not waited for it
-			p.held--
-			p.spread()
-		}
-	}
-	p.change(u, func() { u.asides-- })
-}
-
-// change does what may make u stuck or not. p.mu is held.
-func (p *LocalPool) change(u *turn, do func()) {
-	was := u.stuck()
-	do()
-	switch is := u.stuck(); {
-	case is && !was:
-		p.blocked++
-		p.spread()
-	case was && !is:
-		p.blocked--
-	}
-}
-
-// take begins the next task, if there is a slot for it. p.mu is held.
-func (p *LocalPool) take() *task {
+// take begins the next task, if there is a slot for it, with u as its attempt. p.mu
+// is held.
+func (p *LocalPool) take(u *turn) *task {
 	for i := range p.rows {
 		for p.rows[i].first != nil && p.mayStart() {
 			t := p.rows[i].first
 			t.leave()
 			p.madeRoom()
-			if t.attempt == 0 && !t.expires.IsZero() && time.Now().After(t.expires) {
-				p.finish(t, t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
+			if t.attempt == 0 && t.expires > 0 && time.Since(p.born) > t.expires {
+				t.promise.Resolve(t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
+				p.finish(t)
 				continue
 			}
 			p.held++
-			t.begin()
+			p.running.push(t)
+			t.begin(u)
 			return t
 		}
 	}
@@ -342,26 +304,26 @@ func (p *LocalPool) madeRoom() {
 	}
 }
 
-// finish settles t and lets go of it. p.mu is held.
-func (p *LocalPool) finish(t *task, o *queue.Outcome) {
+// finish lets go of t, which is settled. p.mu is held.
+func (p *LocalPool) finish(t *task) {
 	t.stage = ended
 	t.leave()
 	if t.timer != nil {
 		t.timer.Stop()
 		t.timer = nil
 	}
-	delete(p.tasks, t.place)
-	if keep := t.msg.Keep; keep > 0 {
-		p.keep(t, keep)
+	if t.msg.Key != "" || p.indexed {
+		delete(p.index, t.place())
 	}
-	if o != nil {
-		t.promise.Resolve(o)
+	if t.keep > 0 {
+		p.keep(t)
 	}
+	t.msg, t.handler, t.data = nil, nil, nil // the promise may be kept for long, and needs no more
 	p.settle()
 }
 
 // keep keeps t's promise for a while. p.mu is held.
-func (p *LocalPool) keep(t *task, d time.Duration) {
+func (p *LocalPool) keep(t *task) {
 	now := time.Now()
 	if len(p.kept) >= max(p.sweep, 1000) { // now and then, so that it costs next to nothing a task
 		for at, k := range p.kept {
@@ -371,12 +333,12 @@ func (p *LocalPool) keep(t *task, d time.Duration) {
 		}
 		p.sweep = 2 * len(p.kept)
 	}
-	p.kept[t.place] = kept{t.promise, now.Add(d)}
+	p.kept[t.place()] = kept{&t.promise, now.Add(t.keep)}
 }
 
 // settle sends the workers home when there is nothing left to do. p.mu is held.
 func (p *LocalPool) settle() {
-	if !p.closed || len(p.tasks) > 0 {
+	if !p.closed || p.unfinished() > 0 {
 		return
 	}
 	for _, w := range p.idle {
@@ -416,8 +378,8 @@ func (p *LocalPool) fail(err error) {
 	p.broken = err
 	p.unbegun(func(t *task) {
 		t.promise.Fail(err)
-		t.msg.Keep = 0
-		p.finish(t, nil)
+		t.keep = 0
+		p.finish(t)
 	})
 }
 
@@ -432,86 +394,43 @@ func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Can
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, promise := range ps {
-		t := p.tasks[place{promise.Queue(), promise.ID()}]
+		t := p.taskOf(promise)
 		switch {
-		case t == nil:
+		case t == nil || t.stage == ended:
 		case t.stage != running:
 			p.callOff(t)
 			p.madeRoom()
 			results[i] = queue.CancelBeforeStart
 		case how.Interrupt:
-			t.turn.cancel(queue.ErrCancelled)
+			t.turn.life.end(queue.ErrCancelled)
 			results[i] = queue.CancelInterrupted
 		}
 	}
 	return results, nil
 }
 
+// taskOf is the task of a promise that the pool has given away, or nil.
+func (p *LocalPool) taskOf(promise *queue.Promise) *task {
+	if t, ok := promise.Control().(*task); ok && t.pool == p {
+		return t
+	}
+	return nil
+}
+
 // callOff ends t, which does not run. p.mu is held.
 func (p *LocalPool) callOff(t *task) {
-	p.finish(t, t.failure(queue.StateCancelled, fmt.Errorf("%w: before it started", queue.ErrCancelled)))
+	t.promise.Resolve(t.failure(queue.StateCancelled, fmt.Errorf("%w: before it started", queue.ErrCancelled)))
+	p.finish(t)
 }
 
 // Forget lets go of the promise's outcome.
 func (p *LocalPool) Forget(_ context.Context, promise *queue.Promise) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := place{promise.Queue(), promise.ID()}
-	if t := p.tasks[at]; t != nil {
-		t.msg.Keep = 0
+	if t := p.taskOf(promise); t != nil {
+		t.keep = 0
 	}
-	delete(p.kept, at)
+	delete(p.kept, place{promise.Queue(), promise.ID()})
 	promise.Fail(fmt.Errorf("%w: forgotten", queue.ErrResultExpired))
 	return nil
-}
-
-// sharedAge is how long a common argument is kept after it was last shared.
-const sharedAge = 25 * time.Hour
-
-// sharedArg is a common argument of a strict pool.
-type sharedArg struct {
-	data []byte
-	used time.Time // under LocalPool.mu
-
-	mu     sync.Mutex
-	loaded map[string]any // by task type
-}
-
-// Share keeps data for the tasks of a strict pool.
-func (p *LocalPool) Share(_ context.Context, _ string, data []byte) (string, error) {
-	sum := sha256.Sum256(data)
-	ref := hex.EncodeToString(sum[:])
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for old, s := range p.shared {
-		if now.Sub(s.used) > sharedAge {
-			delete(p.shared, old)
-		}
-	}
-	if p.shared[ref] == nil {
-		p.shared[ref] = &sharedArg{data: data, loaded: map[string]any{}}
-	}
-	p.shared[ref].used = now
-	return ref, nil
-}
-
-// common loads what Share has kept, once for each task type.
-func (p *LocalPool) common(ref, kind string, load func([]byte) (any, error)) (any, error) {
-	p.mu.Lock()
-	s := p.shared[ref]
-	p.mu.Unlock()
-	if s == nil {
-		return nil, fmt.Errorf("%w: the common argument %s", queue.ErrResultExpired, ref)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if v, ok := s.loaded[kind]; ok {
-		return v, nil
-	}
-	v, err := load(s.data)
-	if err == nil {
-		s.loaded[kind] = v
-	}
-	return v, err
 }

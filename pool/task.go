@@ -27,38 +27,42 @@ const (
 	ended
 )
 
-// task is one task of a pool. What is not said to be fixed is under pool.mu.
+// task is one task of a pool, from its submission on: what is always needed is in
+// one piece, for the sake of the garbage collector. What is not said to be fixed is
+// under pool.mu.
 type task struct {
-	pool    *LocalPool // fixed
-	place   place      // fixed
-	promise *queue.Promise
-	mux     *queue.Mux // fixed: who runs it
-	direct  bool       // fixed: it does not travel as bytes
-	msg     *queue.Message
-	wire    []byte // the message, if not direct
-	expires time.Time
+	promise  queue.Promise  // fixed, and so is its id
+	pool     *LocalPool     // fixed
+	priority queue.Priority // fixed
+	direct   bool           // fixed: it does not travel as bytes
+	stage    stage
+	attempt  int32 // the one that runs, or the last one that did
 
-	stage   stage
-	attempt int // the one that runs, or the last one that did
+	handler queue.Handler  // who runs it, until it has ended
+	msg     *queue.Message // likewise; if not direct, its Payload is the wire form of the whole
+	data    any            // likewise; its argument, if the message is that of other tasks as well, and its value
+	keep    time.Duration
+	expires time.Duration // by the pool's age; 0 is never
 	timer   *time.Timer
 	in      *list // which holds it
 	next    *task
 	prev    *task
-
-	turn *turn // the attempt that runs
+	turn    *turn // the attempt that runs
 }
 
-// turn is one attempt. It is the queue.Host of its handler, and of the goroutines
+// turn is one attempt. It is the queue.Runner of its handler, and of the goroutines
 // that the handler leaves behind.
 type turn struct {
-	task   *task
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	task *task
+	ctx  queue.HandlerContext // what its handler gets
+	life lifetime             // ends when the attempt must
+	msg  *queue.Message       // the task's
+	nth  int32                // the attempt's number
 
 	// Under pool.mu:
 	over   bool
-	waits  int // how many goroutines of the handler wait for tasks of the pool
-	asides int // how many are in Aside
+	waits  int32 // how many goroutines of the handler wait for tasks of the pool
+	asides int32 // how many are in Aside
 }
 
 // endError is how a task of this pool was called off. It tells the end of one
@@ -71,59 +75,104 @@ type endError struct {
 
 func (e *endError) Unwrap() error { return e.error }
 
-// begin makes t run. pool.mu is held.
-func (t *task) begin() {
-	t.stage = running
-	t.attempt++
-	ctx, cancel := context.WithCancelCause(context.Background())
-	t.turn = &turn{task: t, ctx: ctx, cancel: cancel}
+// newTask makes a task of m.
+func (p *LocalPool) newTask(m *queue.Message) *task {
+	if m.Key != "" {
+		m.ID = queue.KeyTaskID(m.Key, 1)
+	} else {
+		m.ID = queue.NewTaskID(0)
+	}
+	t := &task{direct: m.Direct != nil}
+	if !t.direct {
+		wire := *m
+		wire.Payload = m.AppendWire(nil)
+		m = &wire
+	}
+	t.init(p, m.ID, m, p.mux)
+	return t
 }
 
-// run runs t's handler. However that ends, it calls end once; keeps says whether
-// the worker still has its slot. It has not if a goroutine that the handler has
-// left behind is in Aside.
-func (t *task) run(end func(keeps bool)) {
+// init makes t, which knows no more than whether it is direct, the task id, run by h.
+func (t *task) init(p *LocalPool, id queue.TaskID, m *queue.Message, h queue.Handler) {
+	t.pool, t.msg, t.handler = p, m, h
+	t.priority, t.keep = m.Priority, m.Keep
+	t.promise.Init(id).Controlled(t, m.Queue, "")
+}
+
+// lean is the handler of tasks that share a message. The argument comes, and the value
+// goes, by way of the task.
+type lean struct{ mux *queue.Mux }
+
+func (l lean) Handle(ctx context.Context, m *queue.Message) ([]byte, error) {
+	t := queue.HostOf(ctx).(*turn).task
+	out, err := l.mux.HandleLean(ctx, m, t.data)
+	if err == nil { // else it may be tried again
+		t.data = out
+	}
+	return nil, err
+}
+
+// place is where t is found.
+func (t *task) place() place { return place{t.promise.Queue(), t.promise.ID()} }
+
+// Cancel and Forget are those of the pool. A task is the control of its promise, so
+// that the pool finds the one by the other.
+func (t *task) Cancel(ctx context.Context, ps []*queue.Promise, how queue.Cancellation) ([]queue.CancelResult, error) {
+	return t.pool.Cancel(ctx, ps, how)
+}
+
+// Forget is that of the pool.
+func (t *task) Forget(ctx context.Context, promise *queue.Promise) error {
+	return t.pool.Forget(ctx, promise)
+}
+
+// begin makes t run, with u as the attempt. pool.mu is held.
+func (t *task) begin(u *turn) {
+	t.stage = running
+	t.attempt++
+	t.turn, u.task, u.msg, u.nth = u, t, t.msg, t.attempt
+}
+
+// run runs t's handler. However that ends, it calls end once, with the message as
+// the handler got it.
+func (t *task) run(end func(m *queue.Message, value []byte, err error)) {
 	u, m := t.turn, t.msg
 	if !t.direct {
-		fresh, err := queue.ParseMessage(t.wire)
+		fresh, err := queue.ParseMessage(m.Payload)
 		if err != nil {
-			end(u.end(m, nil, err))
+			end(m, nil, err)
 			return
 		}
 		fresh.ID, fresh.Queue, fresh.Priority = m.ID, m.Queue, m.Priority
 		m = fresh
 	}
-	running := queue.Running{
-		ID: m.ID, Type: m.Type, Queue: m.Queue, Attempt: t.attempt,
-		Token: uint64(t.attempt), Headers: m.Headers, //nolint:gosec // a count
-	}
-	ctx := u.ctx
+	var ctx context.Context = &u.life
 	if m.Timeout > 0 {
-		running.Deadline = time.Now().Add(m.Timeout)
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
+		ctx, stop = context.WithTimeoutCause(ctx, m.Timeout, queue.ErrTimeout)
 		defer stop()
 	}
-	run.Call(queue.WithRunning(ctx, running, u), t.mux, m, func(value []byte, err error) {
-		end(u.end(m, value, err))
-	})
+	run.Call(u.ctx.Init(ctx, u), t.handler, m, func(value []byte, err error) { end(m, value, err) })
 }
 
-// end decides what becomes of the task, whose attempt is over.
+// end decides what becomes of the task, whose attempt is over. It returns with pool.mu
+// held; keeps says whether the worker still has its slot then. It has not if a
+// goroutine that the handler has left behind is in Aside.
 func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
-	t := u.task
-	var next *queue.Message
+	t, p := u.task, u.task.pool
+	if err == nil && m.Direct != nil {
+		t.data = m.Direct.Out
+	}
+	var next *task
 	if err == nil && len(m.Then) > 0 {
 		next, err = t.follow(m, value)
 	}
+	var o *queue.Outcome // nil: t.data is the value
 	v := t.verdict(m, err)
-	var o *queue.Outcome
 	switch v.Kind {
 	case queue.VerdictDone:
-		if t.direct {
-			o = queue.DirectOutcome(m.ID, t.attempt, m.Direct.Out)
-		} else {
-			o = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: t.attempt, Value: value, Codec: m.Codec}
+		if !t.direct {
+			o = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: int(t.attempt), Value: value, Codec: m.Codec}
 		}
 	case queue.VerdictCancel:
 		o = t.failure(queue.StateCancelled, err)
@@ -132,43 +181,47 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	default:
 		o = t.failure(queue.StateDead, err)
 	}
+	u.life.end(nil)
 
-	p := t.pool
 	p.mu.Lock()
 	t.turn = nil
-	again := v.Kind == queue.VerdictRetry && !p.hurry && p.broken == nil
+	t.leave()
 	p.change(u, func() { u.over = true })
-	keeps = u.asides == 0
-	if again {
-		t.stage = delayed
+	if v.Kind == queue.VerdictRetry && !p.hurry && p.broken == nil {
 		p.after(t, v.Delay)
-	} else {
-		if next != nil && !p.hurry && p.broken == nil {
-			p.accept(next, p.mux)
-		}
-		p.finish(t, o)
+		return u.asides == 0
 	}
-	p.mu.Unlock()
-	u.cancel(nil)
-	return keeps
+	if next != nil && !p.hurry && p.broken == nil {
+		p.accept(next)
+	}
+	if o != nil {
+		t.promise.Resolve(o)
+	} else {
+		t.promise.ResolveDirect(int(t.attempt), t.data)
+	}
+	p.finish(t)
+	return u.asides == 0
 }
 
-// follow makes the message of the task that comes after m.
-func (t *task) follow(m *queue.Message, value []byte) (*queue.Message, error) {
+// follow makes the task that comes after m.
+func (t *task) follow(m *queue.Message, value []byte) (*task, error) {
 	next, err := queue.ParseNext(m.Then)
 	switch {
 	case err != nil:
 		return nil, err
 	case t.direct:
-		next.Direct = &queue.Direct{In: m.Direct.Out}
+		next.Direct = &queue.Direct{In: t.data}
 	default:
 		next.Payload = value
 	}
-	return next, nil
+	return t.pool.newTask(next), nil
 }
 
 func (t *task) verdict(m *queue.Message, err error) queue.Verdict {
-	a := queue.Attempt{Number: t.attempt, Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64()}
+	if err == nil {
+		return queue.Verdict{Kind: queue.VerdictDone}
+	}
+	a := queue.Attempt{Number: int(t.attempt), Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64()}
 	if e, ok := errors.AsType[*endError](err); ok && e.id != m.ID {
 		return queue.Decide(errOther, a)
 	}
@@ -188,12 +241,22 @@ var errOther = errors.New("failed")
 // failure is t's end with err.
 func (t *task) failure(s queue.State, err error) *queue.Outcome {
 	if !t.direct {
-		return t.mux.Failure(t.msg, s, t.attempt, err)
+		return t.pool.mux.Failure(t.msg, s, int(t.attempt), err)
 	}
+	id := t.promise.ID()
 	if s != queue.StateDead {
-		err = &endError{t.place.id, err}
+		err = &endError{id, err}
 	}
-	return &queue.Outcome{ID: t.place.id, State: s, Attempt: t.attempt, Cause: err}
+	return &queue.Outcome{ID: id, State: s, Attempt: int(t.attempt), Cause: err}
+}
+
+// Running is what the handler may know.
+func (u *turn) Running() queue.Running {
+	deadline, _ := u.ctx.Deadline()
+	return queue.Running{
+		ID: u.task.promise.ID(), Type: u.msg.Type, Queue: u.msg.Queue, Attempt: int(u.nth),
+		Token: uint64(u.nth), Headers: u.msg.Headers, Deadline: deadline, //nolint:gosec // a count
+	}
 }
 
 // Emit tells whoever waits for the task.
@@ -209,11 +272,11 @@ func (u *turn) Record(context.Context, []byte) error { return nil }
 func (u *turn) Common(_ context.Context, load func(data []byte) (any, error)) (any, error) {
 	t := u.task
 	if t.direct {
-		if d := t.msg.Direct; d != nil && d.Common != nil {
+		if d := u.msg.Direct; d != nil && d.Common != nil {
 			return d.Common, nil
 		}
-	} else if t.msg.Common != "" {
-		return t.pool.common(t.msg.Common, t.msg.Type, load)
+	} else if u.msg.Common != "" {
+		return t.pool.common(u.msg.Common, u.msg.Type, load)
 	}
 	return nil, fmt.Errorf("%w: the task was submitted without a common argument (Sharing)", queue.ErrOption)
 }
@@ -227,8 +290,8 @@ func (u *turn) Wait(promise *queue.Promise) (done func(), err error) {
 	p := u.task.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	other := p.tasks[place{promise.Queue(), promise.ID()}]
-	if other == nil || other.promise != promise || u.over {
+	other := p.taskOf(promise)
+	if other == nil || other.stage == ended || &other.promise != promise || u.over {
 		return func() {}, nil
 	}
 	if other == u.task {

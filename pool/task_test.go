@@ -587,3 +587,107 @@ func TestACommonArgumentIsDecodedOnce(t *testing.T) {
 		t.Errorf("it was decoded %d times for 10 tasks", n)
 	}
 }
+
+func TestAnyTaskIsFoundByItsID(t *testing.T) {
+	p := open(t, pool.Config{Workers: 1}, double.Handler(twice), held.Handler(hold))
+	g := newGate()
+	defer close(g.let)
+	for range 2 { // before somebody has asked for a task, and after that
+		running := submit(t, p, held, g)
+		<-g.began
+		waiting, delayed := submit(t, p, double, 2), submit(t, p, double, 3, queue.Delay(time.Hour))
+		for _, f := range []*queue.Future[int]{running, waiting, delayed} {
+			again, err := p.Open(t.Context(), &queue.Message{Queue: queue.DefaultQueue, ID: f.ID()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err, ended := again.Outcome(); ended {
+				t.Errorf("a task that has not ended: %v", err)
+			}
+		}
+		if r, err := delayed.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil {
+			t.Errorf("%v, %v", r, err)
+		}
+		g.let <- struct{}{}
+		wantValue(t, running, 1)
+		wantValue(t, waiting, 4)
+		for _, f := range []*queue.Future[int]{running, waiting, delayed} {
+			gone, err := double.Open(t.Context(), p, f.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantErr(t, gone, queue.ErrResultExpired)
+		}
+	}
+}
+
+var held = queue.NewTask[*gate, int]("held")
+
+func hold(ctx context.Context, g *gate) (int, error) { return g.run(ctx) }
+
+func TestWhoWantsNoReplyMayCancel(t *testing.T) {
+	p := open(t, pool.Config{Workers: 1}, double.Handler(twice))
+	quiet := submit(t, p, double, 1, queue.NoReply(), queue.Delay(time.Hour))
+	if r, err := quiet.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil {
+		t.Errorf("%v, %v", r, err)
+	}
+	if err := p.Shutdown(t.Context()); err != nil { // or it would wait for an hour
+		t.Error(err)
+	}
+}
+
+func TestAHandlerThatWrapsAnotherSeesAWholeMessage(t *testing.T) {
+	both(t, func(t *testing.T, strict bool) {
+		r := double.Handler(twice)
+		inner, seen := r.Handler, make(chan queue.TaskID, 1)
+		r.Handler = queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
+			seen <- m.ID
+			if in := m.Direct; !strict && (in == nil || in.In != 3) {
+				t.Errorf("it got %+v", m)
+			}
+			return inner.Handle(ctx, m)
+		})
+		p := open(t, pool.Config{Workers: 1, Strict: strict}, r)
+		f := submit(t, p, double, 3)
+		wantValue(t, f, 6)
+		if id := <-seen; id != f.ID() {
+			t.Errorf("the message's id is %v, the task's is %v", id, f.ID())
+		}
+	})
+}
+
+func TestAFutureHoldsNoMoreThanTheValue(t *testing.T) { // C59
+	type big [1 << 16]byte
+	read := queue.NewTask[*big, int]("read")
+	p := open(t, pool.Config{Workers: 1}, read.Handler(func(context.Context, *big) (int, error) { return 1, nil }))
+	g := newGate()
+	defer close(g.let)
+	var in [4]weak.Pointer[big]
+	arg := func(i int) *big { v := &big{}; in[i] = weak.Make(v); return v }
+	closing := func(i int) func(context.Context) (int, error) {
+		v := arg(i)
+		return func(context.Context) (int, error) { return int(v[0]), nil }
+	}
+	futures := []*queue.Future[int]{submit(t, p, read, arg(0)), run(t, p, closing(1))}
+	for _, f := range futures {
+		if _, err := f.Get(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	run(t, p, g.run)
+	<-g.began
+	for _, f := range []*queue.Future[int]{submit(t, p, read, arg(2)), run(t, p, closing(3))} {
+		if r, err := f.Cancel(t.Context()); r != queue.CancelBeforeStart || err != nil {
+			t.Errorf("%v, %v", r, err)
+		}
+		futures = append(futures, f)
+	}
+	for i := range in {
+		for deadline := time.Now().Add(10 * time.Second); in[i].Value() != nil; runtime.GC() {
+			if time.Now().After(deadline) {
+				t.Fatalf("future %d still holds the argument", i)
+			}
+		}
+	}
+	runtime.KeepAlive(futures)
+}

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/cenote-go/cenote/internal/run"
@@ -10,7 +12,7 @@ import (
 )
 
 // worker is one goroutine of a pool. Its fields are its own, except that who wakes
-// it sets handed under pool.mu.
+// it sets slot and handed under pool.mu.
 type worker struct {
 	pool   *LocalPool
 	wake   chan bool // true: it was handed a slot; false: it is not needed any more
@@ -18,6 +20,8 @@ type worker struct {
 	handed bool      // the slot was handed to it, and it has not looked for a task yet
 	ready  bool      // the Initializer has run
 	failed int       // how often in a row the Initializer has failed
+	begun  *task     // it has begun this one together with the end of the last
+	spare  *turn     // for the next task
 }
 
 // initTries is how often the Initializer may fail in a row, and initPause how
@@ -40,7 +44,7 @@ func (w *worker) loop() {
 		if t == nil {
 			break
 		}
-		t.run(func(keeps bool) { w.slot = keeps })
+		w.run(t)
 	}
 	gone = false
 }
@@ -89,34 +93,80 @@ func (w *worker) init() bool {
 	return false
 }
 
+// run runs t, and begins the next task if there is one at once: to end the one and
+// to begin the other takes the pool's lock once.
+func (w *worker) run(t *task) {
+	p, u := w.pool, t.turn
+	t.run(func(m *queue.Message, value []byte, err error) {
+		w.prepare()
+		w.slot = u.end(m, value, err)
+		defer p.mu.Unlock()
+		if !errors.Is(err, queue.ErrExited) { // else the goroutine may be ending
+			w.begun = w.take()
+		}
+	})
+}
+
+// prepare makes the worker's next turn, while nobody waits for it.
+func (w *worker) prepare() {
+	if w.spare == nil {
+		w.spare = &turn{}
+	}
+}
+
+// take begins the next task, if there is one that w may run. p.mu is held.
+func (w *worker) take() *task {
+	p := w.pool
+	if w.handed {
+		w.handed = false
+		p.handed--
+	}
+	if w.slot {
+		w.slot = false
+		p.held--
+		p.welcome()
+	}
+	t := p.take(w.spare)
+	if t != nil {
+		w.slot, w.spare = true, nil
+	}
+	return t
+}
+
+// looks is how often a worker that finds no task lets other goroutines go on, and looks
+// again, before it sleeps: to wake it costs more than a short task.
+const looks = 2
+
 // next waits for a task for w. It returns nil if w is not needed any more.
 func (w *worker) next() *task {
+	if t := w.begun; t != nil {
+		w.begun = nil
+		return t
+	}
 	p := w.pool
+	w.prepare()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
-		if w.handed {
-			w.handed = false
-			p.handed--
-		}
-		if w.slot {
-			w.slot = false
-			p.held--
-			p.welcome()
-		}
-		if t := p.take(); t != nil {
-			w.slot = true
+	for looked := 0; ; looked++ {
+		if t := w.take(); t != nil {
 			return t
 		}
-		if p.closed && len(p.tasks) == 0 || len(p.idle)+p.held >= p.size {
+		if p.closed && p.unfinished() == 0 || len(p.idle)+p.held >= p.size {
 			p.leave()
 			return nil
 		}
+		if looked < looks && p.mayStart() {
+			p.hand(w) // so that nobody is woken for what it will find
+			p.mu.Unlock()
+			runtime.Gosched()
+			p.mu.Lock()
+			continue
+		}
 		p.idle = append(p.idle, w)
 		p.mu.Unlock()
-		w.slot = <-w.wake
+		wanted := <-w.wake
 		p.mu.Lock()
-		if !w.slot {
+		if !wanted {
 			p.leave()
 			return nil
 		}

@@ -179,7 +179,7 @@ func (r *itemRunner) call() (value []byte, err error) {
 	}()
 	value, err = r.h.Handle(r.ctx, &r.item)
 	if err != nil {
-		err = attemptError(r.ctx, err)
+		err = AttemptError(r.ctx, err)
 	}
 	return value, err
 }
@@ -187,7 +187,7 @@ func (r *itemRunner) call() (value []byte, err error) {
 // recall takes up what an earlier delivery has put on record.
 func (r *itemRunner) recall() error {
 	host := hostOf(r.ctx)
-	if host == nil || host.host == nil || host.running.Token <= 1 {
+	if host == nil || host.host == nil || host.about().Token <= 1 {
 		return nil
 	}
 	part, err := host.host.Recall(r.ctx)

@@ -23,7 +23,7 @@ type Event struct {
 // row is sure to arrive. Outside a handler it does nothing.
 func Progress(ctx context.Context, done, total int64) {
 	if r := hostOf(ctx); r != nil && r.host != nil {
-		r.host.Emit(Event{At: time.Now(), Attempt: r.running.Attempt, Done: done, Total: total})
+		r.host.Emit(Event{At: time.Now(), Attempt: r.about().Attempt, Done: done, Total: total})
 	}
 }
 
@@ -32,7 +32,7 @@ func Progress(ctx context.Context, done, total int64) {
 func Logf(ctx context.Context, format string, args ...any) {
 	if r := hostOf(ctx); r != nil && r.host != nil {
 		text := clip(fmt.Sprintf(format, args...), maxErrorText)
-		r.host.Emit(Event{At: time.Now(), Attempt: r.running.Attempt, Text: text})
+		r.host.Emit(Event{At: time.Now(), Attempt: r.about().Attempt, Text: text})
 	}
 }
 

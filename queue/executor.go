@@ -35,6 +35,16 @@ type DirectExecutor interface {
 	Direct() bool
 }
 
+// LeanExecutor is a DirectExecutor that can do without a message of its own for each
+// of many tasks.
+type LeanExecutor interface {
+	DirectExecutor
+	// SubmitLean is Submit of the argument in, where all else is as m says, which is
+	// that of other tasks as well: it is not to be changed. It has neither an ID, nor
+	// a Key, nor Direct. A handler gets it by [Mux.HandleLean].
+	SubmitLean(ctx context.Context, m *Message, in any) (*Promise, error)
+}
+
 // Sizer is an executor that knows how many tasks it runs at once; 0 means that it
 // does not.
 type Sizer interface{ Workers() int }

@@ -71,9 +71,7 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
 	}
-	if host := hostOf(ctx); host != nil {
-		host.codec = r.codec
-	}
+	r.enter(ctx)
 	var v []byte
 	var err error
 	if msg.Items > 0 {
@@ -84,7 +82,41 @@ func (m *Mux) Handle(ctx context.Context, msg *Message) ([]byte, error) {
 	if err == nil {
 		return v, nil
 	}
-	return nil, attemptError(ctx, err)
+	return nil, AttemptError(ctx, err)
+}
+
+// HandleLean is Handle of one of the tasks that share the message msg: the one with
+// the argument in. It returns the value as it is. See [LeanExecutor].
+func (m *Mux) HandleLean(ctx context.Context, msg *Message, in any) (out any, err error) {
+	r, ok := m.routes[msg.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownType, msg.Type)
+	}
+	r.enter(ctx)
+	if h, ok := r.Handler.(leanHandler); ok {
+		out, err = h.direct(ctx, msg, in)
+	} else { // a middleware, or what is not of a Task, wants to see it all
+		own := *msg
+		own.ID, own.Direct = FromContext(ctx).ID, &Direct{In: in}
+		_, err = r.Handler.Handle(ctx, &own)
+		out = own.Direct.Out
+	}
+	if err == nil {
+		return out, nil
+	}
+	return nil, AttemptError(ctx, err)
+}
+
+// leanHandler is a handler that needs no message of its own for each task.
+type leanHandler interface {
+	direct(ctx context.Context, m *Message, in any) (out any, err error)
+}
+
+// enter makes the context that of a handler of r.
+func (r *Route) enter(ctx context.Context) {
+	if host := hostOf(ctx); host != nil {
+		host.codec = r.codec
+	}
 }
 
 // Failure makes the outcome of msg that ended with err in the given state, in
@@ -114,15 +146,24 @@ type Running struct {
 
 type runningKey struct{}
 
-// runningContext carries what a handler may know.
-type runningContext struct {
+// HandlerContext is the context of a handler: a context that also carries what the
+// handler may know, and its host. [WithRunning] makes one.
+type HandlerContext struct {
 	context.Context
-	running Running
-	host    Host  // nil if the runner offers nothing
-	codec   Codec // of the task's definition
+	running *Running // nil if the host says it, as a [Runner]
+	host    Host     // nil if the runner offers nothing
+	codec   Codec    // of the task's definition
 }
 
-func (c *runningContext) Value(key any) any {
+// Runner is a host that says itself what its handler may know. Few ask.
+type Runner interface {
+	Host
+	Running() Running
+}
+
+// Value answers for what the handler may know, and leaves the rest to the context
+// within.
+func (c *HandlerContext) Value(key any) any {
 	if _, ok := key.(runningKey); ok {
 		return c
 	}
@@ -132,14 +173,29 @@ func (c *runningContext) Value(key any) any {
 // WithRunning returns a context that carries r and what the host offers, which may
 // be nil, for those who run handlers.
 func WithRunning(ctx context.Context, r Running, host Host) context.Context {
-	return &runningContext{Context: ctx, running: r, host: host, codec: Msgpack}
+	return &HandlerContext{ctx, &r, host, Msgpack}
+}
+
+// Init makes c, a zero HandlerContext that is part of something larger, that of a
+// handler of r.
+func (c *HandlerContext) Init(ctx context.Context, r Runner) context.Context {
+	c.Context, c.host, c.codec = ctx, r, Msgpack
+	return c
+}
+
+// about is what the handler may know.
+func (c *HandlerContext) about() Running {
+	if c.running != nil {
+		return *c.running
+	}
+	return c.host.(Runner).Running()
 }
 
 // FromContext returns what is known about the task whose handler got ctx. It is
 // the zero Running outside a handler.
 func FromContext(ctx context.Context) Running {
 	if r := hostOf(ctx); r != nil {
-		return r.running
+		return r.about()
 	}
 	return Running{}
 }

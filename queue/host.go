@@ -32,9 +32,17 @@ type Host interface {
 	Aside(f func())
 }
 
-func hostOf(ctx context.Context) *runningContext {
-	r, _ := ctx.Value(runningKey{}).(*runningContext)
+func hostOf(ctx context.Context) *HandlerContext {
+	r, _ := ctx.Value(runningKey{}).(*HandlerContext)
 	return r
+}
+
+// HostOf returns the host of the handler that got ctx. It is nil outside a handler.
+func HostOf(ctx context.Context) Host {
+	if r := hostOf(ctx); r != nil {
+		return r.host
+	}
+	return nil
 }
 
 // Aside runs f and lets another task have the handler's slot meanwhile: for a

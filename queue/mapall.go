@@ -222,7 +222,7 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 			})
 		}
 	}
-	return &Future[[]Out]{p: g.p, codec: t.codec}, nil
+	return &Future[[]Out]{p: g.p, def: &definition{codec: t.codec}}, nil
 }
 
 // unmeasuredChunk bounds the chunks of tasks of which nobody knows how long they

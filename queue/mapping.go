@@ -73,6 +73,7 @@ func (t Task[In, Out]) mapping(ctx context.Context, x Executor, opts []Option) (
 	for _, o := range opts {
 		o(&t.settings)
 	}
+	t.def = t.define()
 	if t.err != nil {
 		return nil, t.err
 	}

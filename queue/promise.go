@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // Promise is the outcome of a task that may not have come yet. An [Executor]
@@ -18,15 +19,39 @@ type Promise struct {
 	group   string
 	control Control // nil if the executor has none
 
-	mu    sync.Mutex
+	how     atomic.Uint32 // it was settled; set last, and then nothing of the end changes
+	attempt int32         // of a direct end
+	end     any           // the *Outcome; or why it cannot be had; or of a direct end the value
+
+	mu     sync.Mutex
+	done   chan struct{} // made when somebody asks for it
+	guests *guests       // made when the first comes: a pool has many promises, few with any
+}
+
+// How a promise may be settled.
+const (
+	pending  = iota
+	resolved // with an outcome
+	failed   // the outcome cannot be had
+	direct   // with a value that never left the process: an outcome is made for who asks
+)
+
+// guests are those who are called when something happens. They are under the
+// promise's mu.
+type guests struct {
 	ears  map[int]func(Event) // who listens to what the handler says
 	ear   int                 // the last one's number
-	done  chan struct{}       // made when somebody asks for it
-	out   *Outcome            // set once
-	err   error               // set instead of out: the outcome cannot be had
 	after []*callback         // in the order of registration
 	busy  bool                // a goroutine is running the callbacks
 	watch func(*Promise)      // see Watch; nil if nobody does
+}
+
+// welcome returns the promise's guests, to add one. p.mu is held.
+func (p *Promise) welcome() *guests {
+	if p.guests == nil {
+		p.guests = &guests{}
+	}
+	return p.guests
 }
 
 // callback runs once unless stopped.
@@ -37,7 +62,14 @@ type callback struct {
 
 // NewPromise makes the promise of the task id. [Promise.Controlled] makes it one
 // whose task can be cancelled.
-func NewPromise(id TaskID) *Promise { return &Promise{id: id} }
+func NewPromise(id TaskID) *Promise { return new(Promise).Init(id) }
+
+// Init is NewPromise for a zero Promise that is part of something larger, where it
+// costs no allocation of its own.
+func (p *Promise) Init(id TaskID) *Promise {
+	p.id = id
+	return p
+}
 
 // Controlled says who cancels and forgets the promise's task, and where that is. It
 // is called before anybody else has the promise.
@@ -45,6 +77,9 @@ func (p *Promise) Controlled(c Control, queue, group string) *Promise {
 	p.control, p.queue, p.group = c, queue, group
 	return p
 }
+
+// Control is who cancels and forgets the promise's task; nil if nobody does.
+func (p *Promise) Control() Control { return p.control }
 
 // Queue is the queue of the task, and Group the consumer group whose outcome is
 // meant, as [Promise.Controlled] said.
@@ -56,9 +91,11 @@ func (p *Promise) Group() string { return p.group }
 // Emit passes on what the task's handler says.
 func (p *Promise) Emit(e Event) {
 	p.mu.Lock()
-	ears := make([]func(Event), 0, len(p.ears))
-	for _, f := range p.ears {
-		ears = append(ears, f)
+	var ears []func(Event)
+	if p.guests != nil {
+		for _, f := range p.guests.ears {
+			ears = append(ears, f)
+		}
 	}
 	p.mu.Unlock()
 	for _, f := range ears {
@@ -70,45 +107,59 @@ func (p *Promise) Emit(e Event) {
 func (p *Promise) listen(f func(Event)) (stop func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ears == nil {
-		p.ears = map[int]func(Event){}
+	g := p.welcome()
+	if g.ears == nil {
+		g.ears = map[int]func(Event){}
 	}
-	p.ear++
-	n := p.ear
-	p.ears[n] = f
+	g.ear++
+	n := g.ear
+	g.ears[n] = f
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.ears, n)
+		delete(g.ears, n)
 	}
 }
 
 // FailedPromise makes a promise whose outcome cannot be had, for the reason err.
-func FailedPromise(id TaskID, err error) *Promise { return &Promise{id: id, err: err} }
+func FailedPromise(id TaskID, err error) *Promise {
+	p := NewPromise(id)
+	p.Fail(err)
+	return p
+}
 
 // ID is the task's id.
 func (p *Promise) ID() TaskID { return p.id }
 
-// Resolve sets the outcome. The first call of Resolve or Fail wins and returns
-// true.
-func (p *Promise) Resolve(o *Outcome) bool { return p.settle(o, nil) }
+// Resolve sets the outcome. The first call of Resolve, ResolveDirect or Fail wins and
+// returns true.
+func (p *Promise) Resolve(o *Outcome) bool { return p.settle(resolved, 0, o) }
+
+// ResolveDirect is Resolve for a task that never left the process and whose given
+// attempt succeeded with the value v.
+func (p *Promise) ResolveDirect(attempt int, v any) bool {
+	return p.settle(direct, int32(attempt), v) //nolint:gosec // a count
+}
 
 // Fail says that the outcome cannot be had. The task itself may be well.
-func (p *Promise) Fail(err error) bool { return p.settle(nil, err) }
+func (p *Promise) Fail(err error) bool { return p.settle(failed, 0, err) }
 
-func (p *Promise) settle(o *Outcome, err error) bool {
+func (p *Promise) settle(how uint32, attempt int32, end any) bool {
 	p.mu.Lock()
 	if p.settled() {
 		p.mu.Unlock()
 		return false
 	}
-	p.out, p.err = o, err
+	p.attempt, p.end = attempt, end
+	p.how.Store(how)
 	if p.done != nil {
 		close(p.done)
 	}
-	p.runAfter()
-	watch := p.watch
-	p.watch = nil
+	var watch func(*Promise)
+	if g := p.guests; g != nil {
+		p.runAfter()
+		watch, g.watch = g.watch, nil
+	}
 	p.mu.Unlock()
 	if watch != nil {
 		watch(p)
@@ -126,15 +177,16 @@ func (p *Promise) Watch(f func(*Promise)) bool {
 	if p.settled() {
 		return false
 	}
-	if first := p.watch; first != nil {
-		p.watch = func(p *Promise) { first(p); f(p) }
+	g := p.welcome()
+	if first := g.watch; first != nil {
+		g.watch = func(p *Promise) { first(p); f(p) }
 	} else {
-		p.watch = f
+		g.watch = f
 	}
 	return true
 }
 
-func (p *Promise) settled() bool { return p.out != nil || p.err != nil }
+func (p *Promise) settled() bool { return p.how.Load() != pending }
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
@@ -154,33 +206,55 @@ func (p *Promise) Done() <-chan struct{} {
 
 // Outcome returns what the promise was settled with; ok is false before that.
 func (p *Promise) Outcome() (o *Outcome, err error, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out, p.err, p.settled()
+	switch p.how.Load() {
+	case resolved:
+		return p.end.(*Outcome), nil, true
+	case failed:
+		return nil, p.end.(error), true
+	case direct:
+		return directOutcome(p.id, int(p.attempt), p.end), nil, true
+	}
+	return nil, nil, false
+}
+
+// direct returns the value of a task that never left the process, if it has succeeded.
+func (p *Promise) direct() (v any, ok bool) {
+	if p.how.Load() != direct {
+		return nil, false
+	}
+	return p.end, true
 }
 
 // Wait waits for the outcome until ctx is done. A wait that ctx ends returns an
 // error that is both [ErrNotReady] and what ended ctx; the task goes on.
 func (p *Promise) Wait(ctx context.Context) (*Outcome, error) {
-	if o, err, ok := p.Outcome(); ok {
-		return o, err
+	if err := p.await(ctx); err != nil {
+		return nil, err
+	}
+	o, err, _ := p.Outcome()
+	return o, err
+}
+
+// await is Wait without the outcome.
+func (p *Promise) await(ctx context.Context) error {
+	if p.settled() {
+		return nil
 	}
 	if r := hostOf(ctx); r != nil && r.host != nil {
 		done, err := r.host.Wait(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer done()
 	}
 	select {
 	case <-p.Done():
-		o, err, _ := p.Outcome()
-		return o, err
+		return nil
 	case <-ctx.Done():
-		if o, err, ok := p.Outcome(); ok {
-			return o, err
+		if p.settled() {
+			return nil
 		}
-		return nil, &waitError{id: p.id, cause: ctx.Err()}
+		return &waitError{id: p.id, cause: ctx.Err()}
 	}
 }
 
@@ -203,7 +277,8 @@ func (p *Promise) OnDone(f func()) (stop func() bool) {
 	c := &callback{run: f}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.after = append(p.after, c)
+	g := p.welcome()
+	g.after = append(g.after, c)
 	if p.settled() {
 		p.runAfter()
 	}
@@ -217,12 +292,12 @@ func (p *Promise) OnDone(f func()) (stop func() bool) {
 }
 
 // runAfter starts the goroutine that runs the callbacks, unless it runs
-// already. p.mu is held.
+// already. There are guests, and p.mu is held.
 func (p *Promise) runAfter() {
-	if p.busy || len(p.after) == 0 {
+	if p.guests.busy || len(p.guests.after) == 0 {
 		return
 	}
-	p.busy = true
+	p.guests.busy = true
 	go p.callBack()
 }
 
@@ -251,9 +326,10 @@ func (p *Promise) callBack() {
 func (p *Promise) nextCallback() func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.after) > 0 {
-		c := p.after[0]
-		p.after = p.after[1:]
+	g := p.guests
+	for len(g.after) > 0 {
+		c := g.after[0]
+		g.after = g.after[1:]
 		if c.stopped {
 			continue
 		}
@@ -261,7 +337,7 @@ func (p *Promise) nextCallback() func() {
 		c.run = nil
 		return f
 	}
-	p.after, p.busy = nil, false
+	g.after, g.busy = nil, false
 	return nil
 }
 

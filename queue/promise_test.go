@@ -258,3 +258,29 @@ func TestWatchersAreToldOnce(t *testing.T) {
 		t.Error("a promise that is settled is watched")
 	}
 }
+
+func TestADirectValueIsAnOutcomeForWhoAsks(t *testing.T) {
+	p := queue.NewPromise(queue.NewTaskID(0))
+	f := queue.FutureOf[int](p)
+	if _, err := f.Result(); !errors.Is(err, queue.ErrNotReady) {
+		t.Errorf("before: %v", err)
+	}
+	if !p.ResolveDirect(3, 7) || p.ResolveDirect(4, 8) || p.Resolve(&queue.Outcome{}) || p.Fail(queue.ErrClosed) {
+		t.Error("it is settled once")
+	}
+	if v, err := f.Get(t.Context()); v != 7 || err != nil || f.State() != queue.StateSucceeded {
+		t.Errorf("%d, %v, %v", v, err, f.State())
+	}
+	o, err, ok := p.Outcome()
+	if !ok || err != nil || o.ID != p.ID() || o.Attempt != 3 || o.Direct != 7 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err := queue.FutureOf[string](p).Get(t.Context()); !errors.Is(err, queue.ErrTaskMismatch) {
+		t.Errorf("a value of another type: %v", err)
+	}
+	none := queue.NewPromise(queue.NewTaskID(0))
+	none.ResolveDirect(1, nil)
+	if v, err := queue.FutureOf[any](none).Get(t.Context()); v != nil || err != nil {
+		t.Errorf("a nil interface: %v, %v", v, err)
+	}
+}

@@ -15,18 +15,38 @@ const DefaultQueue = "default"
 // concurrently.
 type Task[In, Out any] struct {
 	settings
+	def *definition
+}
+
+// definition is what its submissions and futures need of a task, made once for all
+// of them.
+type definition struct {
+	name  string
+	codec Codec
+	forms []errorForm
+	msg   *Message // for a [LeanExecutor]; nil if each submission needs its own
+}
+
+func (s *settings) define() *definition {
+	d := &definition{name: s.msg.Type, codec: s.codec, forms: s.forms}
+	if s.err == nil && s.msg.check() == nil && !s.msg.Stream && s.msg.Key == "" && s.common == nil {
+		m := s.msg
+		d.msg = &m
+	}
+	return d
 }
 
 // NewTask defines a task type. What is wrong with the name or the options is
 // reported by the first verb, or by whoever takes the task's handler.
 func NewTask[In, Out any](name string, opts ...Option) Task[In, Out] {
-	t := Task[In, Out]{settings{msg: Message{Type: name, Queue: DefaultQueue}, codec: Msgpack}}
+	t := Task[In, Out]{settings: settings{msg: Message{Type: name, Queue: DefaultQueue}, codec: Msgpack}}
 	if err := CheckName("task type", name); err != nil {
 		t.fail(err)
 	}
 	for _, o := range opts {
 		o(&t.settings)
 	}
+	t.def = t.define()
 	return t
 }
 
@@ -43,41 +63,8 @@ func (t Task[In, Out]) Handler(f func(ctx context.Context, in In) (Out, error)) 
 	if f == nil {
 		return r
 	}
-	r.Handler = HandlerFunc(func(ctx context.Context, m *Message) ([]byte, error) {
-		if d := m.Direct; d != nil {
-			in, ok := d.In.(In)
-			if !ok && d.In != nil { // nil is the zero of an interface type
-				return nil, fmt.Errorf("%w: %q was submitted with a %T, its handler takes a %T", ErrTaskMismatch, m.Type, d.In, in)
-			}
-			out, err := f(ctx, in)
-			d.Out = out
-			return nil, err
-		}
-		if m.Codec != codec.Name() {
-			return nil, fmt.Errorf("%w: the argument of %q is encoded as %q, the worker's definition says %q; use one definition on both sides",
-				ErrDecode, m.Type, codecName(m.Codec), codecName(codec.Name()))
-		}
-		in, err := decodeOf[In](codec, "argument", m.Payload)
-		if err != nil {
-			return nil, err
-		}
-		out, err := f(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		value, err := encodeOf(m.room, codec, "value", &out)
-		return value[:len(value):len(value)], err // what is behind it in the room is not the caller's
-	})
+	r.Handler = &typed[In, Out]{f: f, codec: codec}
 	return r
-}
-
-// nth returns the i-th of the arguments of a chunk that never left the process.
-func nth[In any](slice any, i int) (in any, n int, err error) {
-	s, ok := slice.([]In)
-	if !ok || i >= len(s) {
-		return nil, 0, fmt.Errorf("%w: a chunk of %T, the handler takes %T", ErrTaskMismatch, slice, s)
-	}
-	return s[i], len(s), nil
 }
 
 func codecName(s string) string {
@@ -152,6 +139,12 @@ func (t *Task[In, Out]) outline(ctx context.Context, x Executor, opts []Option) 
 // A cancellation without one may have to wait for the Redis client's read timeout
 // (3 seconds unless set) if Redis hangs at that moment.
 func (t Task[In, Out]) Submit(ctx context.Context, x Executor, in In, opts ...Option) (*Future[Out], error) {
+	if p, done, err := t.lean(ctx, x, in, opts); done {
+		if err != nil {
+			return nil, err
+		}
+		return t.future(p), nil
+	}
 	m, err := t.message(ctx, x, in, opts)
 	if err != nil {
 		return nil, err
@@ -161,6 +154,19 @@ func (t Task[In, Out]) Submit(ctx context.Context, x Executor, in In, opts ...Op
 		return nil, err
 	}
 	return t.future(p), nil
+}
+
+// lean submits in with the message that all submissions share, if that will do.
+func (t *Task[In, Out]) lean(ctx context.Context, x Executor, in In, opts []Option) (p *Promise, done bool, err error) {
+	if len(opts) > 0 || t.def == nil || t.def.msg == nil {
+		return nil, false, nil
+	}
+	l, ok := x.(LeanExecutor)
+	if !ok || !l.Direct() {
+		return nil, false, nil
+	}
+	p, err = l.SubmitLean(ctx, t.def.msg, in)
+	return p, true, err
 }
 
 // SubmitAll sends many tasks at once. The future at a position is nil exactly
@@ -247,16 +253,14 @@ func (m *Message) check() error {
 }
 
 func (t *Task[In, Out]) future(p *Promise) *Future[Out] {
-	return &Future[Out]{p: p, name: t.msg.Type, codec: t.codec, forms: t.forms}
+	return &Future[Out]{p: p, def: t.def}
 }
 
 // Future is the value of a task that may not have come yet. Giving up a wait
 // never gives up the task. Its methods may be called concurrently.
 type Future[Out any] struct {
-	p     *Promise
-	name  string // of the task; "" if there is none
-	codec Codec
-	forms []errorForm
+	p   *Promise
+	def *definition // its name is "" if there is no task
 }
 
 // ID is the task's id, good for [Task.Open] in any process.
@@ -272,17 +276,19 @@ func (f *Future[Out]) Done() <-chan struct{} { return f.p.Done() }
 // outcome cannot be had: [ErrNoReply], [ErrResultExpired], [ErrClosed],
 // [ErrDecode], or [ErrTaskMismatch] if the id is that of a task of another type.
 func (f *Future[Out]) Get(ctx context.Context) (Out, error) {
-	o, err := f.p.Wait(ctx)
-	if err != nil {
+	if err := f.p.await(ctx); err != nil {
 		var zero Out
 		return zero, err
 	}
-	return f.value(o)
+	return f.Result()
 }
 
 // Result is Get without the wait: before the future is done its error is
 // [ErrNotReady].
 func (f *Future[Out]) Result() (Out, error) {
+	if v, ok := f.p.direct(); ok {
+		return f.cast(v)
+	}
 	var zero Out
 	o, err, ok := f.p.Outcome()
 	switch {
@@ -318,11 +324,20 @@ func (f *Future[Out]) OnDone(fn func(Out, error)) (stop func() bool) {
 	return f.p.OnDone(func() { fn(f.Result()) })
 }
 
+// cast is value for what never left the process.
+func (f *Future[Out]) cast(v any) (Out, error) {
+	out, ok := v.(Out)
+	if !ok && v != nil { // nil is the zero of an interface type
+		return out, fmt.Errorf("%w: the value is a %T, this program's definition says %T", ErrTaskMismatch, v, out)
+	}
+	return out, nil
+}
+
 // value is the edge at which bytes become the value's type.
 func (f *Future[Out]) value(o *Outcome) (Out, error) {
 	var out Out
-	if o.Type != "" && f.name != "" && o.Type != f.name {
-		return out, fmt.Errorf("%w: %s is the id of a %q, it was opened as a %q", ErrTaskMismatch, o.ID, o.Type, f.name)
+	if o.Type != "" && f.def.name != "" && o.Type != f.def.name {
+		return out, fmt.Errorf("%w: %s is the id of a %q, it was opened as a %q", ErrTaskMismatch, o.ID, o.Type, f.def.name)
 	}
 	if o.Cause != nil {
 		return out, o.Cause
@@ -331,22 +346,18 @@ func (f *Future[Out]) value(o *Outcome) (Out, error) {
 		return out, nil
 	}
 	if o.Direct != nil && o.Err == nil {
-		out, ok := o.Direct.(Out)
-		if !ok {
-			return out, fmt.Errorf("%w: the value is a %T, this program's definition says %T", ErrTaskMismatch, o.Direct, out)
-		}
-		return out, nil
+		return f.cast(o.Direct)
 	}
 	if o.Err != nil {
-		return out, o.Err.resolve(f.codec, f.forms)
+		return out, o.Err.resolve(f.def.codec, f.def.forms)
 	}
 	if o.State != StateSucceeded {
 		return out, fmt.Errorf("%w: task %s ended as %s without saying why", ErrMalformed, o.ID, o.State)
 	}
-	if o.Codec != f.codec.Name() {
-		return out, fmt.Errorf("%w: the value is encoded as %q, this program's definition says %q", ErrDecode, codecName(o.Codec), codecName(f.codec.Name()))
+	if o.Codec != f.def.codec.Name() {
+		return out, fmt.Errorf("%w: the value is encoded as %q, this program's definition says %q", ErrDecode, codecName(o.Codec), codecName(f.def.codec.Name()))
 	}
-	out, err := decodeOf[Out](f.codec, "value", o.Value)
+	out, err := decodeOf[Out](f.def.codec, "value", o.Value)
 	if err != nil {
 		var zero Out
 		return zero, err

@@ -101,9 +101,10 @@ func (e *retryAfter) Unwrap() error { return e.error }
 // of the task's backoff. It uses up a retry like any other failure.
 func RetryAfter(d time.Duration, err error) error { return &retryAfter{err, max(d, 0)} }
 
-// attemptError returns what an attempt that returned err really ended with: the
-// cause its context was cancelled with, if that is why it failed.
-func attemptError(ctx context.Context, err error) error {
+// AttemptError returns what an attempt that returned err really ended with: the
+// cause its context was cancelled with, if that is why it failed. A [Mux] has done
+// that already.
+func AttemptError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}

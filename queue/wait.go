@@ -179,8 +179,7 @@ func distinct(futures []Waitable) []Waitable {
 }
 
 func isDone(f Waitable) bool {
-	_, _, ok := f.promise().Outcome()
-	return ok
+	return f.promise().settled()
 }
 
 func unfinished(ctx context.Context, left, total int) error {
@@ -206,7 +205,7 @@ func waitFor(ctx context.Context, p *Promise, c <-chan struct{}) error {
 // hold tells the host, if there is one, that its handler waits for p.
 func hold(ctx context.Context, p *Promise) (release func(), err error) {
 	r := hostOf(ctx)
-	if _, _, settled := p.Outcome(); settled || r == nil || r.host == nil {
+	if p.settled() || r == nil || r.host == nil {
 		return func() {}, nil
 	}
 	return r.host.Wait(p)
