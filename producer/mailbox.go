@@ -218,7 +218,7 @@ func (m *mailbox) receive() {
 			m.emit(h.Said)
 			continue
 		}
-		if h.Outcomes != nil {
+		if len(h.Outcomes) > 0 {
 			m.deliverAll(h.Outcomes)
 		}
 		m.note(h)
@@ -241,10 +241,10 @@ func (m *mailbox) note(h store.Hint) {
 				b.isUp = true
 				close(b.up)
 			}
-		case h.Outcomes == nil:
+		case h.Skipped:
 			b.mark()
 			poke = true
-		case !b.behind:
+		case h.Entry != "" && !b.behind:
 			b.read = h.Entry
 			b.since++
 			poke = b.since >= trimEvery

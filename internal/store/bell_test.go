@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -299,5 +300,30 @@ func TestAWaitUnderWayWhenItsNameIsBurntTakesNothing(t *testing.T) {
 			t.Error(err)
 		}
 		wantIDs(t, "the task is there for others", b.worker("w", long).claim(1), id)
+	})
+}
+
+func TestLongMessagesAreClaimed(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.worker("idle", long)
+		w := b.worker("w", long)
+		for _, batch := range [][]*queue.Message{{msg()}, {msg(), msg()}} { // alone, and with others
+			for _, m := range batch {
+				m.Payload = make([]byte, 2000)
+			}
+			ids := b.submit(batch...)
+			got, err := b.rdb.LRange(b.ctx(), root+"bell", 0, -1).Result()
+			if err != nil || len(got) == 0 || strings.Join(got, "") != "" {
+				t.Errorf("on the bell: %d bytes, %v; want a token", len(strings.Join(got, "")), err)
+			}
+			wantIDs(t, "claimed", w.claim(5), ids...)
+			for _, id := range ids {
+				w.take(0, done(id))
+			}
+		}
+		small, large := msg(), msg()
+		large.Payload = make([]byte, 2000)
+		ids := b.submit(small, large, msg())
+		wantIDs(t, "in their order", w.claim(5), ids...)
 	})
 }

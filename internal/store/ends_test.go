@@ -146,9 +146,10 @@ func TestOutcomesAreLoggedAndAnnounced(t *testing.T) {
 		if h, err := sub.Receive(b.ctx()); err != nil || !h.Subscribed || h.Key != key {
 			t.Fatalf("%+v, %v", h, err)
 		}
-		ids := b.submit(msg(), msg(), msg())
+		five := b.submit(msg(), msg(), msg(), msg(), msg())
+		ids, more := five[:3], five[3:]
 		w := b.worker("w", long)
-		w.claim(3)
+		w.claim(5)
 		small, other, large := ended(queue.VerdictDone, ids[0], queue.StateSucceeded), ended(queue.VerdictCancel, ids[1], queue.StateCancelled), ended(queue.VerdictDone, ids[2], queue.StateSucceeded)
 		small.ReplyTo, other.ReplyTo, large.ReplyTo = "addr", "addr", "addr"
 		large.Outcome.Value = bytes.Repeat([]byte{'x'}, 70_000)
@@ -165,7 +166,7 @@ func TestOutcomesAreLoggedAndAnnounced(t *testing.T) {
 
 		w.take(0, large)
 		h2, err := sub.Receive(b.ctx())
-		if err != nil || h2.Outcomes != nil {
+		if err != nil || len(h2.Outcomes) > 0 || !h2.Skipped {
 			t.Errorf("a large outcome is announced without its content: %d bytes, %v", len(h2.Outcomes), err)
 		}
 		log, err := b.s.ReadLog(b.ctx(), key, h.Entry, 10)
@@ -176,10 +177,26 @@ func TestOutcomesAreLoggedAndAnnounced(t *testing.T) {
 		if err != nil || len(all) != 2 || !bytes.Equal(all[0].Outcomes, want) {
 			t.Errorf("the whole log: %d entries, %v", len(all), err)
 		}
+		long, short := ended(queue.VerdictDone, more[0], queue.StateSucceeded), ended(queue.VerdictDone, more[1], queue.StateSucceeded)
+		long.ReplyTo, short.ReplyTo = "addr", "addr"
+		long.Outcome.Value = bytes.Repeat([]byte{'y'}, 2000)
+		w.take(0, long, short)
+		var told [3]store.Hint
+		for i := range told {
+			if told[i], err = sub.Receive(b.ctx()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(told[0].Outcomes, long.Outcome.AppendWire(nil)) || told[0].Entry != "" || told[1].Entry == "" || len(told[1].Outcomes) > 0 || told[1].Skipped {
+			t.Errorf("a long outcome goes first, and then its entry: %d bytes %q, %d bytes %q", len(told[0].Outcomes), told[0].Entry, len(told[1].Outcomes), told[1].Entry)
+		}
+		if !bytes.Equal(told[2].Outcomes, short.Outcome.AppendWire(nil)) || told[2].Entry <= told[1].Entry {
+			t.Errorf("the short one follows: %x %q", told[2].Outcomes, told[2].Entry)
+		}
 		if ttl := b.rdb.PTTL(b.ctx(), key).Val(); ttl <= 0 {
 			t.Errorf("a log that nobody reads is kept for ever: TTL %v", ttl)
 		}
-		if err := b.s.TrimLog(b.ctx(), key, h2.Entry); err != nil {
+		if err := b.s.TrimLog(b.ctx(), key, told[2].Entry); err != nil {
 			t.Error(err)
 		}
 		if all, _ := b.s.ReadLog(b.ctx(), key, "", 10); len(all) != 1 {

@@ -33,8 +33,9 @@ func (r *Replies) Close() error { return r.ps.Close() }
 type Hint struct {
 	Key        string // the log
 	Subscribed bool   // the subscription to the log stands (again): what came before it is only in the log
-	Entry      string // the log's entry
-	Outcomes   []byte // what it holds; nil if it was too large to send along
+	Outcomes   []byte // what the log got
+	Entry      string // all up to this entry of the log was told, unless Skipped; "" if it is yet to come
+	Skipped    bool   // the entry was too large to send along
 	Said       *Said  // instead of all that: what a handler says
 	Answered   string // instead of all that: the token of a question that a consumer has answered
 }
@@ -62,12 +63,11 @@ func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 				}
 				continue
 			}
-			entry, body, _ := strings.Cut(m.Payload, " ")
-			h := Hint{Key: m.Channel, Entry: entry}
-			if body != "" {
-				h.Outcomes = []byte(body)
+			if len(m.Payload) > 0 && (m.Payload[0] < '0' || m.Payload[0] > '9') { // no entry's number
+				return Hint{Key: m.Channel, Outcomes: []byte(m.Payload)}, nil
 			}
-			return h, nil
+			entry, body, along := strings.Cut(m.Payload, " ")
+			return Hint{Key: m.Channel, Entry: entry, Outcomes: []byte(body), Skipped: along && body == ""}, nil
 		}
 	}
 }

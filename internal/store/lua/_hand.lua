@@ -2,13 +2,15 @@
 -- nothing waits, consumers that listen get one each over the bell, task and all,
 -- which saves them the round trip of a claim; the rest waits in `ready:1`. What is
 -- on the bell is older than what is in `ready:1`, and claimed before it. The first
--- byte of what is handed over says whether more waits ('+') or not ('.').
+-- byte of what is handed over says whether more waits ('+') or not ('.'). A long
+-- message is claimed: Lua would hash every byte of it twice more on this way.
 local function hand(line, ids, msgs)
   local n = #ids
-  local handed = 0
+  local handed, room = 0, 0
   local most = redis.call('ZCARD', line .. 'alive')
   if most > 0 and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') == 0 then
-    handed = math.max(math.min(n, most - redis.call('LLEN', line .. 'bell')), 0)
+    room = math.max(math.min(n, most - redis.call('LLEN', line .. 'bell')), 0)
+    while handed < room and #msgs[handed + 1] <= 1024 do handed = handed + 1 end
     local more = handed < n and '+' or '.'
     for i = 1, handed do
       redis.call('RPUSH', line .. 'bell', more .. ids[i] .. msgs[i])
@@ -20,4 +22,5 @@ local function hand(line, ids, msgs)
   -- Who takes the last entry learns of it, and passes the word on.
   local last = most > 0 and handed < n and redis.call('LINDEX', line .. 'bell', -1)
   if last and string.byte(last) == 46 then redis.call('LSET', line .. 'bell', -1, '+' .. string.sub(last, 2)) end
+  if handed < room then ring(line, room - handed) end
 end

@@ -24,20 +24,21 @@ if #ARGV == 4 then
   end
   redis.call('HSET', root .. 'tasks', id, msg)
   local most = redis.call('ZCARD', root .. 'alive')
-  if most > 0 and redis.call('LLEN', root .. 'bell') < most
+  if most > 0 and #msg <= 1024 and redis.call('LLEN', root .. 'bell') < most
     and redis.call('EXISTS', root .. 'ready:0', root .. 'ready:1', root .. 'ready:2') == 0 then
     redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
   else
     redis.call('RPUSH', root .. 'ready:1', id)
     local last = most > 0 and redis.call('LINDEX', root .. 'bell', -1) -- see _hand
     if last and string.byte(last) == 46 then redis.call('LSET', root .. 'bell', -1, '+' .. string.sub(last, 2)) end
+    if most > 0 and not last and #msg > 1024 then redis.call('RPUSH', root .. 'bell', '') end
   end
   return {}
 end
 --@include _now
---@include _hand
 --@include _note
 --@include _ring
+--@include _hand
 --@include _watch
 local root, stream = KEYS[1], ARGV[3] == 'stream'
 local from = root .. 'from:' .. ARGV[1]
