@@ -48,16 +48,16 @@ type port struct {
 	dry      bool    // the line had less than was asked for: the bell will tell
 	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
-	under    int                       // turns under way
-	telling  int                       // those among them that carry ends
-	resync   bool                      // something that came over the bell may have been lost
-	resyncs  bool                      // the turn that asks for it is under way
-	doubt    time.Time                 // when to ask again: a lost wait has ended by then; zero for no need
-	poke     bool                      // take a turn even if no slot is free
-	listens  bool                      // it waits at the bell
-	belled   map[queue.TaskID]struct{} // came over the bell and not yet known to be finished
-	first    *delivery                 // the running ones, a list
-	wishes   map[queue.TaskID]wish     // to cancel tasks that have not begun here
+	under    int                   // turns under way
+	telling  int                   // those among them that carry ends
+	resync   bool                  // something that came over the bell may have been lost
+	resyncs  bool                  // the turn that asks for it is under way
+	doubt    time.Time             // when to ask again: a lost wait has ended by then; zero for no need
+	poke     bool                  // take a turn even if no slot is free
+	listens  bool                  // it waits at the bell
+	belled   map[queue.TaskID]int  // how often a task came over the bell, less the ends that Redis has heard of
+	first    *delivery             // the running ones, a list
+	wishes   map[queue.TaskID]wish // to cancel tasks that have not begun here
 	later    *time.Timer
 	wakeAt   *time.Timer
 	trimIn   int        // tasks of a stream until the next trim
@@ -75,7 +75,7 @@ func newPort(w *Worker, line store.Line, layout queue.Layout, rank int, weight f
 	p := &port{
 		w: w, line: line, retention: layout.Retention, rank: rank, weight: weight,
 		consumer: newConsumerName(),
-		belled:   map[queue.TaskID]struct{}{},
+		belled:   map[queue.TaskID]int{},
 		wishes:   map[queue.TaskID]wish{},
 		bell:     w.store.Bell(),
 		trimIn:   trimEvery,
@@ -222,7 +222,11 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		return
 	}
 	for _, e := range t.Ends {
-		delete(p.belled, e.ID)
+		if p.belled[e.ID] > 1 { // it was given back and came again meanwhile
+			p.belled[e.ID]--
+		} else {
+			delete(p.belled, e.ID)
+		}
 	}
 	p.review(t, r)
 	s.ahead.turned(trip, s.size, s.mostAhead)
@@ -251,11 +255,11 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	deliveries := make([]delivery, len(r.Tasks)) // one allocation for the batch
 	for i := range r.Tasks {
 		c := &r.Tasks[i]
-		if _, known := p.belled[c.ID]; known {
-			continue // a resync says again what was not lost
-		}
 		if t.Resync {
-			p.belled[c.ID] = struct{}{}
+			if p.belled[c.ID] > 0 {
+				continue // it says again what was not lost
+			}
+			p.belled[c.ID] = 1
 		}
 		d := &deliveries[i]
 		d.port, d.life, d.claimed, d.now = p, life, *c, r.Now
