@@ -81,7 +81,7 @@ func runChunk(ctx context.Context, h Handler, m *Message, route Route) ([]byte, 
 		defer r.clock.Stop()
 	}
 	// How long it took comes first, and is known last.
-	r.out = append(make([]byte, headRoom, headRoom+len(r.out)+len(m.Payload)+roomFor), r.out...)
+	r.out = append(make([]byte, headRoom, headRoom+len(r.out)+len(m.Payload)*9/8+roomFor), r.out...)
 	r.told += headRoom
 	in := &reader{data: m.Payload}
 	for i := range m.Items {
