@@ -36,9 +36,11 @@ func newWitness(t testing.TB, rdb *redis.Client, dir string) *witness {
 	return w
 }
 
-// listen takes down announcements: the reply log's entry, a space, the outcomes.
+// listen takes down announcements: the reply log's entry, a space, the outcomes; or
+// a long outcome as it is and then the bare entry.
 func (w *witness) listen() {
 	defer close(w.done)
+	long := map[string]string{} // by channel
 	for {
 		m, err := w.sub.ReceiveMessage(context.Background())
 		if err != nil {
@@ -47,7 +49,14 @@ func (w *witness) listen() {
 			}
 			continue // cut off: the next call listens again
 		}
-		entry, body, _ := strings.Cut(m.Payload, " ")
+		if strings.HasPrefix(m.Payload, "\x01") {
+			long[m.Channel] = m.Payload
+			continue
+		}
+		entry, body, along := strings.Cut(m.Payload, " ")
+		if !along {
+			body = long[m.Channel]
+		}
 		err = queue.ParseOutcomes([]byte(body), func(o *queue.Outcome) {
 			r := record{Op: opTold, ID: o.ID.String(), Entry: entry}
 			var a answer
