@@ -333,7 +333,7 @@ func (m *mapping[In, Out]) pack(first int, ins []In) (parts []*part[In, Out]) {
 		flush(len(ins), nil)
 		return parts
 	}
-	payload := make([]byte, 0, min(6*len(ins), maxChunkBytes)) // what numbers take
+	payload := make([]byte, 0, min(8*len(ins), maxChunkBytes)) // what numbers take, and some room
 	for i := range ins {
 		with, err := appendArgument(payload, codec, &ins[i])
 		switch {
