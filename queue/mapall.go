@@ -117,10 +117,10 @@ func collect[In any](ctx context.Context, src iter.Seq[In]) (ins []In, err error
 	var blocks [][]In // a slice that grows would be copied again and again
 	block := make([]In, 0, 64)
 	for in := range src {
+		if ctx.Err() != nil {
+			break
+		}
 		if len(block) == cap(block) {
-			if ctx.Err() != nil {
-				break
-			}
 			blocks = append(blocks, block)
 			block = make([]In, 0, min(2*cap(block), 1<<16))
 		}

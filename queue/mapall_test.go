@@ -642,3 +642,23 @@ func TestManyMapAllsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A source may be slow: the end of ctx is noticed before its next argument.
+func TestMapAllStopsPullingWhenItsContextEnds(t *testing.T) {
+	f := newFake(t, double.Handler(doubling))
+	ctx, cancel := context.WithCancel(t.Context())
+	pulled := 0
+	outs, err := double.MapAll(ctx, f, func(yield func(int) bool) {
+		for pulled = 1; pulled < 1000; pulled++ {
+			if pulled == 3 {
+				cancel()
+			}
+			if !yield(pulled) {
+				return
+			}
+		}
+	})
+	if !errors.Is(err, context.Canceled) || outs != nil || pulled != 3 {
+		t.Errorf("%v, %v, %d pulled, want 3", outs, err, pulled)
+	}
+}

@@ -240,13 +240,11 @@ func (p *Promise) await(ctx context.Context) error {
 	if p.settled() {
 		return nil
 	}
-	if r := hostOf(ctx); r != nil && r.host != nil {
-		done, err := r.host.Wait(p)
-		if err != nil {
-			return err
-		}
-		defer done()
+	release, err := hold(ctx, p)
+	if err != nil {
+		return err
 	}
+	defer release()
 	select {
 	case <-p.Done():
 		return nil

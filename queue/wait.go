@@ -238,16 +238,15 @@ func nextOf(ctx context.Context, futures []Waitable, ended <-chan int) (int, err
 		return i, nil
 	default:
 	}
-	for _, f := range futures {
-		if f == nil || isDone(f) {
-			continue
+	if hostOf(ctx) != nil {
+		waits := func(f Waitable) bool { return f != nil && !isDone(f) }
+		if i := slices.IndexFunc(futures, waits); i >= 0 { // one speaks for all: it is one wait
+			release, err := hold(ctx, futures[i].promise())
+			if err != nil {
+				return 0, err
+			}
+			defer release()
 		}
-		release, err := hold(ctx, f.promise()) // one speaks for all: it is one wait
-		if err != nil {
-			return 0, err
-		}
-		defer release()
-		break
 	}
 	select {
 	case i := <-ended:

@@ -3,14 +3,14 @@
 -- which saves them the round trip of a claim; the rest waits in `ready:1`. What is
 -- on the bell is older than what is in `ready:1`, and claimed before it. The first
 -- byte of what is handed over says whether more waits ('+') or not ('.'). A long
--- message is claimed: Lua would hash every byte of it twice more on this way.
+-- message is claimed.
 local function hand(line, ids, msgs)
   local n = #ids
   local handed, room = 0, 0
   local most = redis.call('ZCARD', line .. 'alive')
   if most > 0 and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') == 0 then
     room = math.max(math.min(n, most - redis.call('LLEN', line .. 'bell')), 0)
-    while handed < room and #msgs[handed + 1] <= 1024 do handed = handed + 1 end
+    while handed < room and #msgs[handed + 1] <= long do handed = handed + 1 end
     local more = handed < n and '+' or '.'
     for i = 1, handed do
       redis.call('RPUSH', line .. 'bell', more .. ids[i] .. msgs[i])

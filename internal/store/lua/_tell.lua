@@ -1,10 +1,9 @@
 -- tell(root, replies): appends outcomes to the logs of those who wait for them,
--- replies being address -> list of outcomes, and announces them. Lua hashes every
--- byte of every string that is made, which for long ones costs more than all else:
--- those go as they came, each an entry of its own.
+-- replies being address -> list of outcomes, and announces them. Long ones go as they
+-- came, each an entry of its own.
 local function log_outcomes(log, all)
   local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
-  if #all <= 1024 then
+  if #all <= long then
     redis.call('PUBLISH', log, entry .. ' ' .. all)
     return
   end
@@ -18,7 +17,7 @@ local function tell(root, replies)
     local log = root .. 'reply:' .. addr
     local short = {}
     for _, blob in ipairs(blobs) do
-      if #blob > 1024 then
+      if #blob > long then
         log_outcomes(log, blob)
       else
         short[#short + 1] = blob

@@ -14,6 +14,7 @@
 -- consumer says that it has not begun them.
 -- Replay: the answer was written down the first time.
 --@include _note
+--@include _long
 --@include _tell
 local line, me = KEYS[1], ARGV[1]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest

@@ -12,6 +12,7 @@
 -- its reply was lost, or comes late by a connection that was given up; nothing is
 -- stored twice.
 
+--@include _long
 -- A lone plain task of a list comes first and does without what the rest needs:
 -- defining it would take longer than storing the task.
 if #ARGV == 4 then
@@ -24,14 +25,14 @@ if #ARGV == 4 then
   end
   redis.call('HSET', root .. 'tasks', id, msg)
   local most = redis.call('ZCARD', root .. 'alive')
-  if most > 0 and #msg <= 1024 and redis.call('LLEN', root .. 'bell') < most
+  if most > 0 and #msg <= long and redis.call('LLEN', root .. 'bell') < most
     and redis.call('EXISTS', root .. 'ready:0', root .. 'ready:1', root .. 'ready:2') == 0 then
     redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
   else
     redis.call('RPUSH', root .. 'ready:1', id)
     local last = most > 0 and redis.call('LINDEX', root .. 'bell', -1) -- see _hand
     if last and string.byte(last) == 46 then redis.call('LSET', root .. 'bell', -1, '+' .. string.sub(last, 2)) end
-    if most > 0 and not last and #msg > 1024 then redis.call('RPUSH', root .. 'bell', '') end
+    if most > 0 and not last and #msg > long then redis.call('RPUSH', root .. 'bell', '') end
   end
   return {}
 end

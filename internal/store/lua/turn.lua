@@ -28,6 +28,7 @@
 -- nothing twice and claims what it claimed before.
 --@include _note
 --@include _ring
+--@include _long
 --@include _tell
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
