@@ -94,3 +94,21 @@ func TestEveryFutureIsSettledInAStorm(t *testing.T) {
 		}
 	}
 }
+
+// TestNoWorkerIsMadeInThePlaceOfOneOnItsWay submits again and again just when
+// workers have ended a task and not yet looked for the next.
+func TestNoWorkerIsMadeInThePlaceOfOneOnItsWay(t *testing.T) {
+	const workers = 4
+	var begun atomic.Int64
+	p := open(t, pool.Config{Workers: workers, Initializer: func(context.Context) error { begun.Add(1); return nil }}, double.Handler(twice))
+	for range 20_000 {
+		var fs [workers]*queue.Future[int]
+		for i := range fs {
+			fs[i] = submit(t, p, double, i)
+		}
+		wantValue(t, fs[workers-1], 2*(workers-1))
+	}
+	if n := begun.Load(); n > workers {
+		t.Errorf("the Initializer ran %d times for %d workers", n, workers)
+	}
+}

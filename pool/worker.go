@@ -101,8 +101,11 @@ func (w *worker) run(t *task) {
 		w.prepare()
 		w.slot = u.end(m, value, err)
 		defer p.mu.Unlock()
-		if !errors.Is(err, queue.ErrExited) { // else the goroutine may be ending
-			w.begun = w.take()
+		if errors.Is(err, queue.ErrExited) {
+			return // the goroutine may be ending
+		}
+		if w.begun = w.take(); w.begun == nil && p.mayStart() {
+			p.hand(w) // on its way to next it counts, else another worker may be made in its place
 		}
 	})
 }
