@@ -23,7 +23,9 @@ local back, from = 0, 0
 if ARGV[5] ~= '' then back = restore(line, ARGV[5], true) end
 if ARGV[3] == '1' then
   redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
-  redis.call('HSET', line .. 'run:' .. me, '#', now)
+  -- A value of more than hash-max-listpack-value bytes makes it a table from the
+  -- start: as a listpack it would be searched from end to end for every task.
+  redis.call('HSET', line .. 'run:' .. me, '#', string.format('%-65.0f', now))
 elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
   and not redis.call('ZSCORE', alive, me) then
   return {'lapsed'}
