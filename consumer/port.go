@@ -312,7 +312,10 @@ func (p *port) review(t *store.Turn, r *store.TurnReply) {
 	}
 	for _, e := range t.Ends {
 		if watched[e.ID] {
-			e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
+			e.Apart = true
+			if e.Outcome == nil {
+				e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
+			}
 			p.ends = append(p.ends, e)
 		}
 	}

@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +38,41 @@ func TestOpenFromAnotherClient(t *testing.T) {
 		}
 		if _, err := gated.Open(b.ctx, b.x, plain.ID()); !errors.Is(err, queue.ErrResultExpired) {
 			t.Errorf("an outcome that is not kept: %v, want ErrResultExpired", err)
+		}
+	})
+}
+
+// Outcomes for one address travel as one, and apart when somebody else waits for one
+// of them, errors like values.
+func TestOpenWhileManyEndAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		const n = 60
+		g := newGate()
+		odd := queue.NewTask[int, int]("odd")
+		var all, opened []*queue.Future[int]
+		for i := range n {
+			all = append(all, submit(b, odd, i))
+		}
+		b.work(consumer.Config{Concurrency: n}, odd.Handler(func(ctx context.Context, i int) (int, error) {
+			if _, err := g.handle(ctx, i); err != nil || i%2 == 0 {
+				return i, err
+			}
+			return 0, queue.NoRetry(errors.New("odd"))
+		}))
+		for range n {
+			b.wait("the tasks", g.entered)
+		}
+		for i := 0; i < n; i += 5 {
+			opened = append(opened, b.open(odd, all[i].ID()))
+		}
+		close(g.open)
+		for i, f := range append(all, opened...) {
+			if i >= n {
+				i = 5 * (i - n)
+			}
+			if got, err := f.Get(b.ctx); i%2 == 0 && (err != nil || got != i) || i%2 == 1 && (err == nil || !strings.Contains(err.Error(), "odd")) {
+				t.Errorf("task %d: %d, %v", i, got, err)
+			}
 		}
 	})
 }

@@ -42,6 +42,8 @@ type End struct {
 	Attempt int            // the attempt that ended it
 	Next    *Next          // what follows it, if it is done; it then needs an Outcome
 	Part    bool           // it may have something on record, which goes with it; it then needs an Outcome
+	Apart   bool           // it was put off: its outcome must not share the fate of others
+	grouped bool           // by the turn, see appendGroups
 }
 
 // Next is a task that is stored by the step that finishes the one before it, in
@@ -147,17 +149,18 @@ func (t *Turn) args() []any {
 		}
 	}
 	args[countAt] = plain
-	args = append(args, len(t.Ends)-plain)
-	countAt = len(args) - 1
-	ops := len(t.Ends) - plain
 	if plain == len(t.Ends) {
-		return args
+		return append(args, 0, 0)
 	}
+	args, grouped := t.appendGroups(args)
+	args = append(args, len(t.Ends)-plain-grouped)
+	countAt = len(args) - 1
+	ops := len(t.Ends) - plain - grouped
 	for i := range t.Ends {
 		e := &t.Ends[i]
 		switch e.Verdict {
 		case queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire:
-			if e.Verdict == queue.VerdictDone && e.Outcome == nil {
+			if e.Verdict == queue.VerdictDone && e.Outcome == nil || e.grouped {
 				continue
 			}
 			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
@@ -181,6 +184,79 @@ func (t *Turn) args() []any {
 	}
 	args[countAt] = ops
 	return args
+}
+
+// mostGroups is how many addresses a turn groups outcomes for; what is for others
+// goes by itself.
+const mostGroups = 8
+
+// group is what some tasks' outcomes, which one address waits for, are sent as: a few
+// long strings cost Redis less than many short ones.
+type group struct {
+	to       string
+	first    *End
+	ids      []any
+	outcomes []byte
+}
+
+// longest is how long the outcomes of a group become, about, and longValue how long
+// the value of one may be: a long outcome is better off by itself, see _long.lua.
+const (
+	longest   = 32 << 10
+	longValue = 1 << 10
+)
+
+// appendGroups adds the groups of t's ends to args and marks those that are in one.
+func (t *Turn) appendGroups(args []any) (_ []any, grouped int) {
+	var groups [mostGroups]group
+	used := 0
+	for i := range t.Ends {
+		e := &t.Ends[i]
+		if e.grouped = e.mayGroup(); !e.grouped {
+			continue
+		}
+		var g *group
+		for k := used - 1; k >= 0 && g == nil; k-- { // the last one first: it has room
+			if groups[k].to == e.ReplyTo && len(groups[k].outcomes) < longest {
+				g = &groups[k]
+			}
+		}
+		if g == nil {
+			if e.grouped = used < mostGroups; !e.grouped {
+				continue
+			}
+			g = &groups[used]
+			used++
+			g.to, g.first = e.ReplyTo, e
+			g.ids = make([]any, 0, len(t.Ends)-i)
+		}
+		grouped++
+		g.ids = append(g.ids, e.ID[:])
+		g.outcomes = e.Outcome.AppendWire(g.outcomes)
+	}
+	args = append(args, used)
+	countAt := len(args) - 1
+	for _, g := range groups[:used] {
+		if len(g.ids) == 1 {
+			g.first.grouped = false
+			grouped--
+			used--
+			continue
+		}
+		args = append(args, g.to, len(g.ids))
+		args = append(args, g.ids...)
+		args = append(args, g.outcomes)
+	}
+	args[countAt] = used
+	return args, grouped
+}
+
+// mayGroup reports whether e's outcome may be sent together with others.
+func (e *End) mayGroup() bool {
+	if e.Outcome == nil || e.ReplyTo == "" || e.Keep > 0 || e.Next != nil || e.Part || e.Apart || len(e.Outcome.Value) > longValue {
+		return false
+	}
+	return e.Verdict == queue.VerdictDone || e.Verdict == queue.VerdictCancel || e.Verdict == queue.VerdictExpire
 }
 
 func parseTurn(r []string) (*TurnReply, error) {

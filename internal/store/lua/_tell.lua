@@ -12,18 +12,23 @@ local function log_outcomes(log, all)
   redis.call('PUBLISH', log, along and entry or entry .. ' ')
 end
 
+-- tell_one(root, addr, all): the same with outcomes in a row for one address.
+local function tell_one(root, addr, all)
+  local log = root .. 'reply:' .. addr
+  log_outcomes(log, all)
+  redis.call('PEXPIRE', log, 3600000)
+end
+
 local function tell(root, replies)
   for addr, blobs in pairs(replies) do
-    local log = root .. 'reply:' .. addr
     local short = {}
     for _, blob in ipairs(blobs) do
       if #blob > long then
-        log_outcomes(log, blob)
+        tell_one(root, addr, blob)
       else
         short[#short + 1] = blob
       end
     end
-    if #short > 0 then log_outcomes(log, #short == 1 and short[1] or table.concat(short)) end
-    redis.call('PEXPIRE', log, 3600000)
+    if #short > 0 then tell_one(root, addr, #short == 1 and short[1] or table.concat(short)) end
   end
 end

@@ -7,6 +7,9 @@
 --        's' claim, besides, all that came over the bell and is in flight
 --      6 lease ms  7 group, '' for a list
 --      8 n, done without an outcome for anybody: n * id
+--      then g, groups of finished tasks whose outcomes are for one address and not
+--      kept: g * (reply address, k, k * id, their outcomes in a row), which are taken
+--      as a whole or put off
 --      then m, other endings: m * (op, id, x, y, blob):
 --        R finished: x reply address or '', y ms to keep the outcome, blob outcome
 --        X dead: the same
@@ -21,7 +24,8 @@
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
 --   consumer to become empty. Stale tasks were not this consumer's to finish. A
---   watched task was not finished: somebody waits for it, send its outcome.
+--   watched task was not finished: somebody waits for it, or one of its group was
+--   stale or is waited for; send its outcome by itself.
 -- Moves: ready, scheduled, retry -> running; running -> any; unknown -> ready or
 -- scheduled, of a task that follows.
 -- Replay: the last turn of a lane, sent again because its reply was lost, finishes
@@ -69,9 +73,9 @@ end
 -- 1. What became of the tasks in flight.
 local stale, watched = {}, {}
 
-local function forget(ids)
-  for i = 1, #ids, 1000 do
-    local j = math.min(i + 999, #ids)
+local function forget(ids, first, last)
+  for i = first, last, 1000 do
+    local j = math.min(i + 999, last)
     redis.call('HDEL', run, unpack(ids, i, j))
     redis.call('HDEL', tasks, unpack(ids, i, j))
     if noted then
@@ -81,31 +85,47 @@ local function forget(ids)
   end
 end
 
-local at = 9
-local n = tonumber(ARGV[8])
-if n > 0 then
-  local mine, eyes = {}, false
-  for i = at, at + n - 1, 1000 do
-    local j = math.min(i + 999, at + n - 1)
-    local held = redis.call('HMGET', run, unpack(ARGV, i, j))
-    if watching then eyes = redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j)) end
-    for k = 1, j - i + 1 do
-      local id = ARGV[i + k - 1]
-      if fresh[id] then
-        held[k], fresh[id] = '', nil
-      end
-      if not held[k] then
+-- finish(first, last, whole): the tasks ARGV[first] to ARGV[last] have finished, all
+-- together or not at all if whole is set. Returns whether any has.
+local function finish(first, last, whole)
+  local mine, off = {}, {}
+  for i = first, last, 1000 do
+    local j = math.min(i + 999, last)
+    local held = first == last and fresh[ARGV[first]] and {} or redis.call('HMGET', run, unpack(ARGV, i, j))
+    local eyes = watching and redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j))
+    for k = i, j do
+      local id = ARGV[k]
+      if not (held[k - i + 1] or fresh[id]) then
         if not again then stale[#stale + 1] = id end
-      elseif eyes and eyes[k] then
-        watched[#watched + 1] = id
-        if held[k] == '' then fresh[id] = true end
+      elseif eyes and eyes[k - i + 1] then
+        off[#off + 1] = id
       else
         mine[#mine + 1] = id
       end
     end
   end
-  forget(mine)
-  at = at + n
+  for _, id in ipairs(off) do watched[#watched + 1] = id end
+  if whole and #mine <= last - first then
+    for _, id in ipairs(mine) do watched[#watched + 1] = id end
+    return false
+  end
+  if inbox > 0 then
+    for _, id in ipairs(mine) do fresh[id] = nil end
+  end
+  forget(mine, 1, #mine)
+  return #mine > 0
+end
+
+local n = tonumber(ARGV[8])
+local at = 9 + n
+if n > 0 then finish(9, at - 1, false) end
+local g = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, g do
+  local k = tonumber(ARGV[at + 1])
+  local blob = at + 2 + k
+  if finish(at + 2, blob - 1, true) then tell_one(root, ARGV[at], ARGV[blob]) end
+  at = blob + 1
 end
 
 local replies, gone = {}, {}
@@ -194,7 +214,7 @@ if m > 0 then
       end
     end
   end
-  if #gone > 0 then forget(gone) end
+  forget(gone, 1, #gone)
   tell(root, replies)
 end
 if freed > 0 then
