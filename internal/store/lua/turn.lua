@@ -55,12 +55,12 @@ for _, e in ipairs(redis.call('LPOP', line .. 'taken:' .. me, 100000) or {}) do
   end
 end
 
--- Most turns of a worker that is not busy find nothing of all this, and then need
--- to look no further.
-local some = redis.call('EXISTS', notes, line .. 'watch', line .. 'alone', line .. 'due', line .. 'bell',
-  line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0 or group ~= ''
-local noted = some and redis.call('EXISTS', notes) == 1
-local watching = some and redis.call('EXISTS', line .. 'watch') == 1
+-- Most turns find nothing of all this: ordinary tasks, ready or not, and nothing else
+-- to look for.
+local rare = group ~= '' or redis.call('EXISTS', notes, line .. 'watch', line .. 'alone', line .. 'due',
+  line .. 'ready:0', line .. 'ready:2') > 0
+local noted = rare and redis.call('EXISTS', notes) == 1
+local watching = rare and redis.call('EXISTS', line .. 'watch') == 1
 local now = 0
 local function clock()
   if now == 0 then
@@ -152,7 +152,7 @@ if m > 0 then
     end
     if op == 'N' then
       if ended and not again and redis.call('HSETNX', tasks, id, blob) == 1 then
-        some = true
+        rare = true
         if y ~= '' then redis.call('HSET', notes, id, y) end
         if x ~= '0' then
           added = true
@@ -194,13 +194,13 @@ if m > 0 then
         redis.call('HSET', line .. 'faults', id, blob)
       end
     elseif op == 'T' then
-      some, added, ended = true, true, false
+      rare, added, ended = true, true, false
       redis.call('HDEL', run, id)
       redis.call('HSET', notes, id, y)
       redis.call('HSET', line .. 'faults', id, blob)
       redis.call('ZADD', line .. 'due', clock() + x, id)
     elseif op == 'P' then
-      some, parked, added, ended = true, true, true, false
+      rare, parked, added, ended = true, true, true, false
       redis.call('HDEL', run, id)
       redis.call('HSET', run, '#p', '1')
       redis.call('ZADD', line .. 'due', clock() + x, id)
@@ -218,7 +218,7 @@ if m > 0 then
   tell(root, replies)
 end
 if freed > 0 then
-  some = true
+  rare = true
   ring(line, freed)
 end
 for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
@@ -239,7 +239,7 @@ local function take(list)
     end
   end
 end
-local claims = want > 0 and some and not again
+local claims = want > 0 and not again
 
 if again then
   local mine = {}
@@ -249,7 +249,7 @@ if again then
   end
   take(mine)
   if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
-elseif claims and redis.call('LLEN', line .. 'alone') > 0 then
+elseif claims and rare and redis.call('LLEN', line .. 'alone') > 0 then
   local holder = redis.call('GET', line .. 'turn')
   if not holder or holder == me then
     redis.call('SET', line .. 'turn', me, 'PX', ARGV[6])
@@ -275,14 +275,16 @@ end
 -- What is ready goes before what only now falls due.
 local function pop(level)
   while #ids < want do
-    local got = redis.call('LPOP', line .. 'ready:' .. level, want - #ids)
+    local room = want - #ids
+    local got = redis.call('LPOP', line .. 'ready:' .. level, room)
     if not got then return end
     take(got)
+    if #got < room then return end
   end
 end
-if some then noted = redis.call('EXISTS', notes) == 1 end
+if rare then noted = redis.call('EXISTS', notes) == 1 end
 if claims and not noted then
-  pop(0)
+  if rare then pop(0) end
   pop(1)
 end
 
@@ -343,10 +345,10 @@ local function promote(from)
   return math.max(#due - first + 1, 0)
 end
 local risen = 0
-if some then risen = promote(line) end
+if rare then risen = promote(line) end
 if group ~= '' then risen = risen + promote(root) end
 
-if claims then
+if claims and rare then
   for level = 0, 2 do pop(level) end
   if group ~= '' and #ids < want then
     local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
@@ -386,7 +388,7 @@ end
 -- 3. When to get up. One consumer that has room keeps the time for all, so that
 -- the herd sleeps on; one that has none, or no handler, leaves it to another.
 local wake = ''
-local head = some and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
+local head = rare and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
 if group ~= '' then
   local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
   if other and (not head or tonumber(other) < tonumber(head)) then head = other end
@@ -421,7 +423,7 @@ local more = risen + born - k
 if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- more may be due
 -- Who took an entry off the bell passes the word on: it may have been meant for
 -- one who listens, and there is more than this consumer took.
-if more <= 0 and some and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0
+if more <= 0 and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0
   and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0 then
   more = 1
 end
