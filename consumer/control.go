@@ -99,7 +99,7 @@ func (p *port) heed(wishes []store.Wish) {
 		delete(open, x.ID)
 		answer := store.AnswerLate
 		if x.Interrupt {
-			d.cancel(queue.ErrCancelled)
+			d.attempt.End(queue.ErrCancelled)
 			answer = store.AnswerStopped
 		}
 		replies = append(replies, store.Reply{Wish: x, Answer: answer})

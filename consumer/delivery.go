@@ -18,19 +18,21 @@ import (
 type delivery struct {
 	port    *port
 	life    int // the incarnation of the port that claimed it
-	claimed store.Claimed
+	claimed *store.Claimed
 	now     int64         // the server's clock when it was claimed; 0 if not known
 	msg     queue.Message // owned by Run
 	then    *store.Next   // what follows a success; owned by Run
 
 	// For the handler, see host; set before it runs.
+	ctx          queue.HandlerContext // what it gets
+	attempt      run.Lifetime         // ends when the attempt must
 	kind, common string
 	link         string
+	headers      map[string]string
 	part         atomic.Int64 // bytes on record
 
 	// Under port.w.slots.mu, while it runs:
 	next, prev *delivery
-	cancel     context.CancelCauseFunc
 	asides     int           // how many goroutines of its handler are in Aside
 	lent       bool          // its slot is another's meanwhile
 	returning  chan struct{} // closed when it is not any more; made by who waits for that
@@ -43,11 +45,10 @@ type delivery struct {
 // Run runs the task; it is called by the crew.
 func (d *delivery) Run() {
 	w := d.port.w
-	note := d.claimed.Note
 	m := &d.msg
 	err := d.parse()
 	if err == nil {
-		err = d.refuse(note)
+		err = d.refuse(d.claimed.Note)
 	}
 	if err != nil {
 		d.end(m, nil, err, 0)
@@ -66,21 +67,14 @@ func (d *delivery) Run() {
 		}
 	}
 
-	attempt := note.Attempts + 1
-	ctx, cancel := context.WithCancelCause(context.Background())
-	running := queue.Running{
-		ID: m.ID, Type: m.Type, Queue: m.Queue, Attempt: attempt,
-		Token: uint64(attempt + note.Crashes), Headers: m.Headers, //nolint:gosec // counts
-	}
+	var ctx context.Context = &d.attempt
 	if m.Timeout > 0 {
-		running.Deadline = time.Now().Add(m.Timeout)
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, running.Deadline, queue.ErrTimeout)
+		ctx, stop = context.WithDeadlineCause(ctx, time.Now().Add(m.Timeout), queue.ErrTimeout)
 		defer stop()
 	}
-	d.kind, d.common, d.link = m.Type, m.Common, m.Link
-	ctx = queue.WithRunning(ctx, running, (*host)(d))
-	d.cancel = cancel
+	d.kind, d.common, d.link, d.headers = m.Type, m.Common, m.Link, m.Headers
+	ctx = d.ctx.Init(ctx, (*host)(d))
 	switch err := d.began(); err {
 	case nil:
 	case queue.ErrCancelled: //nolint:errorlint // its own words
@@ -247,7 +241,7 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	s.held--
 	delete(p.wishes, d.claimed.ID)
 	s.alone = s.alone && s.held > 0
-	if d.cancel != nil && (p.first == d || d.prev != nil) {
+	if p.first == d || d.prev != nil { // it was put there, see began
 		if d.prev != nil {
 			d.prev.next = d.next
 		} else {
@@ -276,9 +270,7 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 		}
 	}
 	s.mu.Unlock()
-	if d.cancel != nil {
-		d.cancel(nil)
-	}
+	d.attempt.End(nil)
 	if lent { // a goroutine that the handler has left behind is in Aside
 		d.takeSlot(returning)
 	}

@@ -20,7 +20,18 @@ import (
 // any more may be looked at.
 type host delivery
 
-var _ queue.Host = (*host)(nil)
+var _ queue.Runner = (*host)(nil)
+
+// Running says what the handler may know about the task it runs.
+func (h *host) Running() queue.Running {
+	deadline, _ := h.ctx.Deadline()
+	note := &h.claimed.Note
+	attempt := note.Attempts + 1
+	return queue.Running{
+		ID: h.claimed.ID, Type: h.kind, Queue: h.port.line.Queue, Attempt: attempt,
+		Token: uint64(attempt + note.Crashes), Headers: h.headers, Deadline: deadline, //nolint:gosec // counts
+	}
+}
 
 // Emit tells whoever waits for the task, in a moment.
 func (h *host) Emit(e queue.Event) { (*delivery)(h).emit(e) }

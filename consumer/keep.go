@@ -180,7 +180,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 func (p *port) cancelRunning(cause error) int {
 	n := 0
 	for d := p.first; d != nil; d = d.next {
-		d.cancel(cause)
+		d.attempt.End(cause)
 		n++
 	}
 	return n

@@ -133,7 +133,7 @@ func (w *Worker) interruptLinked(name string, cause error) {
 	for _, p := range w.ports {
 		for d := p.first; d != nil; d = d.next {
 			if d.link == name {
-				d.cancel(cause)
+				d.attempt.End(cause)
 				n++
 			}
 		}

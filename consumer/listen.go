@@ -55,7 +55,7 @@ func (p *port) listen(ctx context.Context) {
 				p.lanes.Signal()
 			}
 			if rung.Task != nil && name == p.consumer {
-				d = &delivery{port: p, life: p.life, claimed: *rung.Task}
+				d = &delivery{port: p, life: p.life, claimed: rung.Task}
 				p.belled[rung.Task.ID]++
 				s.held++
 				if room = s.held <= s.size+s.lent+s.ahead.want; !room {

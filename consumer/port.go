@@ -262,7 +262,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 			p.belled[c.ID] = 1
 		}
 		d := &deliveries[i]
-		d.port, d.life, d.claimed, d.now = p, life, *c, r.Now
+		d.port, d.life, d.claimed, d.now = p, life, c, r.Now
 		jobs = append(jobs, d)
 	}
 	s.held += len(jobs)

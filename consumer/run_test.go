@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -151,6 +152,43 @@ func TestTimeoutEndsTheAttempt(t *testing.T) {
 		}
 		if c := <-cause; !errors.Is(c, queue.ErrTimeout) {
 			t.Errorf("the handler's context ended with cause %v", c)
+		}
+	})
+}
+
+// TestAHandlersContextOutlivesItsTask: what a handler may know stays true for a
+// goroutine that it leaves behind, and its context then says that the attempt is over.
+func TestAHandlersContextOutlivesItsTask(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		type key struct{}
+		task := queue.NewTask[int, int]("leaves", queue.Header("tenant", "a"), queue.Timeout(time.Minute))
+		left := make(chan context.Context, 1)
+		b.work(consumer.Config{Concurrency: 1}, task.Handler(func(ctx context.Context, n int) (int, error) {
+			if ctx.Err() != nil || context.Cause(ctx) != nil || ctx.Value(key{}) != nil {
+				t.Errorf("while it runs: %v, %v", ctx.Err(), context.Cause(ctx))
+			}
+			left <- context.WithValue(ctx, key{}, queue.FromContext(ctx))
+			return n, nil
+		}))
+		f := submit(b, task, 1)
+		if _, err := f.Get(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		ctx := <-left
+		select {
+		case <-ctx.Done():
+		case <-b.ctx.Done():
+			t.Fatal("the context of a task that has ended is not done")
+		}
+		if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(context.Cause(ctx), context.Canceled) {
+			t.Errorf("it says %v, because %v", ctx.Err(), context.Cause(ctx))
+		}
+		during, after := ctx.Value(key{}).(queue.Running), queue.FromContext(ctx)
+		if !reflect.DeepEqual(during, after) {
+			t.Errorf("the handler was told %+v, and later %+v", during, after)
+		}
+		if r := after; r.ID != f.ID() || r.Type != "leaves" || r.Queue != queue.DefaultQueue || r.Attempt != 1 || r.Token != 1 || r.Headers["tenant"] != "a" || r.Deadline.IsZero() {
+			t.Errorf("the handler was told %+v", r)
 		}
 	})
 }

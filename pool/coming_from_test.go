@@ -152,9 +152,11 @@ func Example_comingFromExecutor() {
 	fs := []queue.Waitable{busy, fut}
 	done, pending, err := queue.Wait(ctx, queue.FirstCompleted, fs...)
 	fmt.Println("wait:", len(done), "done", len(pending), "not done", err)
-	close(leave)
 	for fut, err := range queue.AsCompleted(ctx, fs...) {
 		fmt.Println("as_completed:", fut.State(), err)
+		if fut.State() == queue.StateCancelled {
+			close(leave) // the other one may end now
+		}
 	}
 
 	futs, err := square.SubmitAll(ctx, p, []int{1, 2, 3})

@@ -64,7 +64,7 @@ func (p *LocalPool) Terminate() {
 	})
 	for t := p.running.first; t != nil; t = t.next {
 		t.promise.Fail(queue.ErrTerminated)
-		t.turn.life.end(queue.ErrTerminated)
+		t.turn.life.End(queue.ErrTerminated)
 	}
 	p.welcome()
 	p.settle()

@@ -402,7 +402,7 @@ func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Can
 			p.madeRoom()
 			results[i] = queue.CancelBeforeStart
 		case how.Interrupt:
-			t.turn.life.end(queue.ErrCancelled)
+			t.turn.life.End(queue.ErrCancelled)
 			results[i] = queue.CancelInterrupted
 		}
 	}

@@ -55,7 +55,7 @@ type task struct {
 type turn struct {
 	task *task
 	ctx  queue.HandlerContext // what its handler gets
-	life lifetime             // ends when the attempt must
+	life run.Lifetime         // ends when the attempt must
 	msg  *queue.Message       // the task's
 	nth  int32                // the attempt's number
 
@@ -181,7 +181,7 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	default:
 		o = t.failure(queue.StateDead, err)
 	}
-	u.life.end(nil)
+	u.life.End(nil)
 
 	p.mu.Lock()
 	t.turn = nil

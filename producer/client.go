@@ -106,17 +106,19 @@ func (c *Client) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, 
 	if err != nil {
 		return nil, err
 	}
-	s := newSubmission(it)
-	return c.accepted(m, p, s, 0, ln.send(ctx, s))
+	s := ln.post(ctx, alone(ctx), it)
+	return c.accepted(m, p, s, 0, s.wait(ctx))
 }
 
 // SubmitAll stores many messages, as many as fit in each round trip; see
 // [queue.Executor].
 func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.Promise, []error) {
 	type share struct { // what goes to one lane together
-		lane *lane
-		sub  *submission
-		at   []int
+		lane  *lane
+		items []store.Item
+		bytes int
+		at    []int
+		sub   submission
 	}
 	promises := make([]*queue.Promise, len(ms))
 	errs := make([]error, len(ms))
@@ -130,17 +132,18 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 			continue
 		}
 		sh := open[ln]
-		if sh == nil || len(sh.at) == store.MaxBatch || sh.sub.bytes > maxBatchBytes {
-			sh = &share{lane: ln, sub: newSubmission()}
+		if sh == nil || len(sh.at) == store.MaxBatch || sh.bytes > maxBatchBytes {
+			sh = &share{lane: ln}
 			open[ln] = sh
 			shares = append(shares, sh)
 		}
-		sh.sub.add(it)
+		sh.items = append(sh.items, it)
+		sh.bytes += len(it.Wire)
 		sh.at = append(sh.at, i)
 		promises[i] = p
 	}
 	for i, sh := range shares {
-		sh.lane.post(ctx, sh.sub, i == len(shares)-1 && alone(ctx))
+		sh.sub = sh.lane.post(ctx, i == len(shares)-1 && alone(ctx), sh.items...)
 	}
 	for _, sh := range shares {
 		err := sh.sub.wait(ctx)
@@ -214,14 +217,14 @@ func newID(key string, partitions int) (queue.TaskID, error) {
 }
 
 // accepted settles what a submission's k-th task, m, comes to.
-func (c *Client) accepted(m *queue.Message, p *queue.Promise, s *submission, k int, err error) (*queue.Promise, error) {
+func (c *Client) accepted(m *queue.Message, p *queue.Promise, s submission, k int, err error) (*queue.Promise, error) {
 	if err != nil {
 		c.mail.forget(m.ID)
 		return nil, err
 	}
-	if there, ok := s.there[k]; ok && there != "" {
+	if was := s.was(k); was != "" {
 		// The task had finished before: its outcome came with the reply.
-		o, err := queue.ParseOutcome([]byte(there))
+		o, err := queue.ParseOutcome([]byte(was))
 		if err != nil {
 			return nil, err
 		}

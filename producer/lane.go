@@ -23,70 +23,63 @@ type lane struct {
 	kind  queue.Kind
 
 	mu      sync.Mutex
-	waiting []*submission
+	waiting []*trip
+	spare   []store.Item   // room for the items of a trip
 	busy    bool           // somebody makes round trips
 	closed  bool           // nothing more is taken
 	trips   sync.WaitGroup // the goroutines that make round trips
 
-	number uint64      // of the last batch; owned by who makes round trips
-	batch  store.Batch // likewise
+	number uint64 // of the last trip; owned by who makes round trips
 }
 
 func newLane(s *store.Store, from string, at place, kind queue.Kind) *lane {
 	return &lane{store: s, from: from, at: at, kind: kind}
 }
 
-// submission is one call's tasks for one lane, at most [store.MaxBatch].
-type submission struct {
-	items []store.Item
+// trip is one round trip: the tasks that leave together, and what they come to.
+type trip struct {
+	items []store.Item // those of the first call, then those of the second, ...
 	bytes int
-	one   [1]store.Item // where items begins, for a lone task
 
 	done  chan struct{}  // closed when the two below are set; nil if they were set by post
 	there map[int]string // by item: what was there before
 	err   error
 }
 
-func newSubmission(items ...store.Item) *submission {
-	s := &submission{}
-	s.items = s.one[:0]
-	for _, it := range items {
-		s.add(it)
-	}
-	return s
+// room reports whether as many more items and bytes fit.
+func (t *trip) room(items, bytes int) bool {
+	return len(t.items) == 0 || len(t.items)+items <= store.MaxBatch && t.bytes+bytes <= maxBatchBytes
 }
 
-func (s *submission) add(it store.Item) {
-	s.items = append(s.items, it)
-	s.bytes += len(it.Wire)
+// submission is one call's tasks for one lane, at most [store.MaxBatch].
+type submission struct {
+	trip  *trip
+	first int // item of the trip
 }
 
-func (s *submission) finish(err error) {
-	s.err = err
-	if s.done != nil {
-		close(s.done)
-	}
-}
+// was returns the outcome of the submission's k-th task if that had finished before.
+func (s submission) was(k int) string { return s.trip.there[s.first+k] }
 
 // wait returns what became of the submission, or why ctx ended the wait for it.
-func (s *submission) wait(ctx context.Context) error {
-	if s.done == nil {
-		if s.err != nil && ctx.Err() != nil {
+func (s submission) wait(ctx context.Context) error {
+	t := s.trip
+	if t.done == nil {
+		if t.err != nil && ctx.Err() != nil {
 			return unsure(ctx)
 		}
-		return s.err
+		return t.err
 	}
 	if ctx.Done() == nil { // a plain receive is cheaper than a choice
-		<-s.done
-		return s.err
+		<-t.done
+		return t.err
 	}
 	select {
-	case <-s.done:
-		return s.err
+	case <-t.done:
+		return t.err
 	case <-ctx.Done():
 		select {
-		case <-s.done:
-			return s.err
+		case <-t.done:
+			return t.err
 		default:
 		}
 		return unsure(ctx)
@@ -98,76 +91,112 @@ func unsure(ctx context.Context) error {
 	return fmt.Errorf("stopped waiting for Redis to accept the task, which it may do yet; submit again with the same queue.ID to be sure: %w", ctx.Err())
 }
 
-// send hands s to the lane and waits for what becomes of it, until ctx is done.
+// alone reports whether a call with this context may make its own round trip.
 //
 // If no round trip is under way, a call without a deadline makes its own, which
 // saves two switches between goroutines. Like every command of the Redis client
 // it then returns when Redis has answered or the client's timeouts have passed. A
 // call with a deadline leaves the trip to a goroutine and keeps its deadline,
 // whether Redis answers or not.
-func (l *lane) send(ctx context.Context, s *submission) error {
-	l.post(ctx, s, alone(ctx))
-	return s.wait(ctx)
-}
-
-// alone reports whether a call with this context may make its own round trip.
 func alone(ctx context.Context) bool {
 	_, ok := ctx.Deadline()
 	return !ok
 }
 
-// post hands s to the lane. If no round trip is under way one begins: in this
+// post hands items to the lane. If no round trip is under way one begins: in this
 // call if here is set, else in a goroutine.
-func (l *lane) post(ctx context.Context, s *submission, here bool) {
+func (l *lane) post(ctx context.Context, here bool, items ...store.Item) submission {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		s.finish(errClosed)
-		return
+		return submission{trip: &trip{err: errClosed}}
 	}
-	if here = here && !l.busy && len(l.waiting) == 0; !here {
-		s.done = make(chan struct{})
-		l.waiting = append(l.waiting, s)
-	}
-	if l.busy {
+	if here && !l.busy && len(l.waiting) == 0 {
+		t := l.begin()
+		t.items = append(t.items, items...)
+		l.busy = true
+		l.trips.Add(1)
 		l.mu.Unlock()
-		return
+		l.carry(ctx, t) // only its own: ctx is not the others'
+		if l.more() {   // the others' tasks are not this caller's burden
+			go l.run() //nolint:gosec // a trip that several share is bound to no one's context
+		}
+		return submission{trip: t}
 	}
-	l.busy = true
-	l.trips.Add(1)
-	l.mu.Unlock()
-	if !here {
-		go l.run() //nolint:gosec // a trip that several share is bound to no one's context
-		return
-	}
-	l.trip(ctx, []*submission{s}) // only its own: ctx is not the others'
-	l.mu.Lock()
-	more := len(l.waiting) > 0 // the others' tasks are not this caller's burden
-	if !more {
-		l.busy = false
-		l.trips.Done()
+	s := l.join(items)
+	start := !l.busy
+	if start {
+		l.busy = true
+		l.trips.Add(1)
 	}
 	l.mu.Unlock()
-	if more {
+	if start {
 		go l.run() //nolint:gosec // a trip that several share is bound to no one's context
 	}
+	return s
+}
+
+// begin makes a trip. l.mu is held.
+func (l *lane) begin() *trip {
+	t := &trip{items: l.spare}
+	l.spare = nil
+	return t
+}
+
+// join puts items on the last trip that waits, or on one of their own if that is as
+// large as a trip may be. l.mu is held.
+func (l *lane) join(items []store.Item) submission {
+	bytes := 0
+	for i := range items {
+		bytes += len(items[i].Wire)
+	}
+	var t *trip
+	if n := len(l.waiting); n > 0 && l.waiting[n-1].room(len(items), bytes) {
+		t = l.waiting[n-1]
+	} else {
+		t = l.begin()
+		t.done = make(chan struct{})
+		l.waiting = append(l.waiting, t)
+	}
+	s := submission{trip: t, first: len(t.items)}
+	t.items = append(t.items, items...)
+	t.bytes += bytes
+	return s
 }
 
 // run makes round trips until nothing waits.
 func (l *lane) run() {
-	defer l.trips.Done()
 	for {
 		// The callers' contexts bound their waits, not the round trip that their tasks
 		// share; that is bounded by the Redis client's own timeouts.
-		l.trip(context.Background(), l.next())
-		l.mu.Lock()
-		if len(l.waiting) == 0 {
-			l.busy = false
-			l.mu.Unlock()
+		l.carry(context.Background(), l.next())
+		if !l.more() {
 			return
 		}
-		l.mu.Unlock()
 	}
+}
+
+// more reports whether a trip waits. If not, who made round trips is done with it.
+func (l *lane) more() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) > 0 {
+		return true
+	}
+	l.busy = false
+	l.trips.Done()
+	return false
+}
+
+// next takes the first trip that waits; there is one.
+func (l *lane) next() *trip {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.waiting[0]
+	n := copy(l.waiting, l.waiting[1:])
+	l.waiting[n] = nil
+	l.waiting = l.waiting[:n]
+	return t
 }
 
 // close refuses further submissions and waits for those that were taken.
@@ -178,49 +207,17 @@ func (l *lane) close() {
 	l.trips.Wait()
 }
 
-// trip makes one round trip with the given submissions.
-func (l *lane) trip(ctx context.Context, subs []*submission) {
-	b := &l.batch
+// carry makes the round trip t.
+func (l *lane) carry(ctx context.Context, t *trip) {
 	l.number++
-	*b = store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: b.Items[:0]}
-	for _, s := range subs {
-		b.Items = append(b.Items, s.items...)
-	}
-	there, err := l.store.Submit(ctx, b)
-	n := 0
-	for _, s := range subs {
-		if len(there) > 0 {
-			for k := range s.items {
-				if v, ok := there[n+k]; ok {
-					if s.there == nil {
-						s.there = map[int]string{}
-					}
-					s.there[k] = v
-				}
-			}
-		}
-		n += len(s.items)
-		s.finish(err)
+	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
+	t.there, t.err = l.store.Submit(ctx, &b)
+	t.items = nil
+	if t.done != nil {
+		close(t.done)
 	}
 	clear(b.Items) // let go of the messages
-}
-
-// next takes as many waiting submissions as one round trip carries, at least one.
-func (l *lane) next() []*submission {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	items, bytes, n := 0, 0, 0
-	for _, s := range l.waiting {
-		if n > 0 && (items+len(s.items) > store.MaxBatch || bytes+s.bytes > maxBatchBytes) {
-			break
-		}
-		items += len(s.items)
-		bytes += s.bytes
-		n++
-	}
-	subs := l.waiting[:n:n]
-	if l.waiting = l.waiting[n:]; len(l.waiting) == 0 {
-		l.waiting = nil
-	}
-	return subs
+	l.spare = b.Items[:0]
+	l.mu.Unlock()
 }

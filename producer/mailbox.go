@@ -50,9 +50,8 @@ type mailbox struct {
 
 // expected is a promise that waits.
 type expected struct {
-	promise *queue.Promise
+	promise queue.Promise
 	box     *box
-	queue   string
 	since   time.Time
 	stream  bool
 	waiters int // submissions that share it
@@ -109,11 +108,12 @@ func (m *mailbox) expect(ctx context.Context, msg *queue.Message) (*queue.Promis
 	defer m.mu.Unlock()
 	if e := m.pending[id]; e != nil {
 		e.waiters++
-		return e.promise, nil
+		return &e.promise, nil
 	}
-	e := &expected{promise: queue.NewPromise(id).Controlled(m.control, msg.Queue, msg.Group), box: b, queue: msg.Queue, since: time.Now(), stream: msg.Stream, waiters: 1}
+	e := &expected{box: b, since: time.Now(), stream: msg.Stream, waiters: 1}
+	e.promise.Init(id).Controlled(m.control, msg.Queue, msg.Group)
 	m.pending[id] = e
-	return e.promise, nil
+	return &e.promise, nil
 }
 
 // subscribe makes the log's box and waits until its subscription stands.
@@ -363,7 +363,7 @@ func (m *mailbox) doubt() {
 	m.mu.Unlock()
 	var gone []silent
 	for _, s := range some {
-		st, err := m.store.Open(m.ctx, store.NewLine(s.e.queue, s.id.Partition(), ""), s.id, "")
+		st, err := m.store.Open(m.ctx, store.NewLine(s.e.promise.Queue(), s.id.Partition(), ""), s.id, "")
 		if err != nil {
 			return
 		}

@@ -278,14 +278,14 @@ func (r *reader) headers() map[string]string {
 }
 
 // open checks the version byte and returns a reader of what follows it.
-func open(data []byte) (*reader, error) {
+func open(data []byte) (reader, error) {
 	if len(data) == 0 {
-		return nil, fmt.Errorf("%w: no bytes", ErrMalformed)
+		return reader{}, fmt.Errorf("%w: no bytes", ErrMalformed)
 	}
 	if data[0] != wireVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads version %d; upgrade it", ErrVersion, data[0], wireVersion)
+		return reader{}, fmt.Errorf("%w: version %d, this program reads version %d; upgrade it", ErrVersion, data[0], wireVersion)
 	}
-	return &reader{data: data[1:]}, nil
+	return reader{data: data[1:]}, nil
 }
 
 // millis rounds up, so that a wait that was asked for never becomes none.

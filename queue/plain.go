@@ -3,9 +3,10 @@ package queue
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
-// Numbers, booleans and strings are written and read by hand when the codec is
+// Numbers, booleans, strings, bytes and nothing at all are written and read by hand when the codec is
 // [Msgpack], since a Map of short tasks spends more on its codec than on anything
 // else. The bytes are those that the codec makes.
 
@@ -52,7 +53,14 @@ func appendPlain(b []byte, v any) ([]byte, bool) {
 		}
 		return append(b, 0xc2), true
 	case *string:
-		return appendStr(b, *v), true
+		return appendStr(slices.Grow(b, 5+len(*v)), *v), true
+	case *[]byte:
+		if *v == nil {
+			return append(b, 0xc0), true
+		}
+		return appendBin(slices.Grow(b, 5+len(*v)), *v), true
+	case *struct{}:
+		return b, true
 	}
 	return b, false
 }
@@ -92,17 +100,34 @@ func readPlain(data []byte, v any) bool {
 		*v = data[0] == 0xc3
 		return true
 	case *string:
-		if len(data) == 0 || !isStr(data[0]) {
-			return false
+		body, ok := readBody(data)
+		if ok {
+			*v = string(body)
 		}
-		head, body, _, err := span(data, 0)
-		if err != nil || uint64(len(data)-head) != body {
-			return false
+		return ok
+	case *[]byte:
+		body, ok := readBody(data)
+		if ok {
+			*v = append(make([]byte, 0, len(body)), body...) // never nil
 		}
-		*v = string(data[head:])
-		return true
+		return ok
+	case *struct{}:
+		return len(data) == 0
 	}
 	return false
+}
+
+// readBody returns what data holds if that is a string or bytes, and nothing else. To
+// the codec they are the same.
+func readBody(data []byte) ([]byte, bool) {
+	if len(data) == 0 || !isStr(data[0]) && !isBin(data[0]) {
+		return nil, false
+	}
+	head, body, _, err := span(data, 0)
+	if err != nil || uint64(len(data)-head) != body {
+		return nil, false
+	}
+	return data[head:], true
 }
 
 func readInt(data []byte, v *int) bool {

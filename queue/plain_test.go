@@ -25,6 +25,33 @@ func TestPlainIsTheCodecs(t *testing.T) {
 	same(t, false)
 	for _, n := range []int{0, 1, 31, 32, 255, 256, 65535, 65536} {
 		same(t, strings.Repeat("x", n))
+		same(t, bytes.Repeat([]byte{0x81}, n))
+	}
+	same[[]byte](t, nil)
+}
+
+// TestNothingIsNoBytes: struct{} is written as nothing by encode, whatever the codec
+// would make of it.
+func TestNothingIsNoBytes(t *testing.T) {
+	for _, b := range [][]byte{nil, []byte("x")} {
+		got, err := encodeOf(b, Msgpack, "value", &struct{}{})
+		if err != nil || !reflect.DeepEqual(got, b) {
+			t.Errorf("nothing makes %q of %q: %v", got, b, err)
+		}
+	}
+	asCodec[struct{}](t, nil)
+	asCodec[struct{}](t, []byte{0x80})
+	asCodec[struct{}](t, []byte{0xc0})
+	asCodec[struct{}](t, []byte{1})
+}
+
+// TestBytesAreACopy: a handler may keep and change its argument.
+func TestBytesAreACopy(t *testing.T) {
+	data := []byte{0xc4, 1, 'x'}
+	got, err := decodeOf[[]byte](Msgpack, "value", data)
+	data[2] = 'y'
+	if err != nil || string(got) != "x" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
@@ -54,6 +81,7 @@ func TestPlainReadsWhatTheCodecReads(t *testing.T) {
 			asCodec[float64](t, data)
 			asCodec[bool](t, data)
 			asCodec[string](t, data)
+			asCodec[[]byte](t, data)
 		}
 	}
 	asCodec[int](t, nil)

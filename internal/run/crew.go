@@ -21,8 +21,9 @@ type Crew struct {
 
 	mu        sync.Mutex
 	jobs      []Job
-	head      int // jobs[:head] are taken
-	active    int // places that are taken: by runners, but for those that have lent theirs
+	head      int  // jobs[:head] are taken
+	active    int  // places that are taken: by runners, but for those that have lent theirs
+	coming    bool // one of them was hired and has not taken a job yet
 	lent      int
 	returning []chan struct{} // those that want theirs back
 	taken     uint64
@@ -58,11 +59,13 @@ func (c *Crew) Add(jobs ...Job) (wait bool) {
 
 // hire makes room for one more runner if there is a job for it. c.mu is held.
 // Each runner that takes a job hires the next, so that many jobs spread out over
-// the crew without one call starting all of it.
+// the crew without one call starting all of it. While one is on its way no other is
+// hired: where jobs are short, those who are there have done them before it comes.
 func (c *Crew) hire() bool {
-	if c.head == len(c.jobs) || c.active == c.size {
+	if c.coming || c.head == len(c.jobs) || c.active == c.size {
 		return false
 	}
+	c.coming = true
 	c.active++
 	return true
 }
@@ -75,8 +78,8 @@ func (c *Crew) run() {
 			go c.run()
 		}
 	}()
-	for {
-		j := c.next()
+	for first := true; ; first = false {
+		j := c.next(first)
 		if j == nil {
 			gone = false
 			return
@@ -126,8 +129,12 @@ func (c *Crew) handOver() bool {
 	return true
 }
 
-func (c *Crew) next() Job {
+// next takes a job. first says that the runner may be the one that was coming.
+func (c *Crew) next(first bool) Job {
 	c.mu.Lock()
+	if first {
+		c.coming = false
+	}
 	if c.handOver() {
 		c.mu.Unlock()
 		return nil

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/cenote-go/cenote/queue"
@@ -45,12 +46,12 @@ func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err
 		_, err := submitScript.run(ctx, s.rdb, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
 		return nil, err
 	}
-	args = append(args, b.From, b.Number, string(b.Kind), 0)
+	args = append(slices.Grow(args, 6+2*len(b.Items)), b.From, b.Number, string(b.Kind), 0)
 	countAt := len(args) - 1
 	plain := 0
 	for i := range b.Items {
 		if it := &b.Items[i]; it.plain() {
-			args = append(args, it.Msg.ID[:], it.Wire)
+			args = append(args, (*idArg)(&it.Msg.ID), (*bytesArg)(&it.Wire))
 			plain++
 		}
 	}

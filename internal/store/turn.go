@@ -144,7 +144,7 @@ func (t *Turn) args() []any {
 	plain := 0
 	for i := range t.Ends {
 		if e := &t.Ends[i]; e.Verdict == queue.VerdictDone && e.Outcome == nil {
-			args = append(args, e.ID[:])
+			args = append(args, (*idArg)(&e.ID))
 			plain++
 		}
 	}

@@ -1,4 +1,4 @@
-package pool
+package run
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// lifetime is the context of an attempt, without a deadline or values. Most handlers
+// Lifetime is the context of an attempt, without a deadline or values. Most handlers
 // never ask theirs anything, and making one that can be cancelled takes as long as
-// running a short task; so it is made when somebody asks. The zero lifetime is good.
-type lifetime struct{ asked atomic.Pointer[cancellable] }
+// running a short task; so it is made when somebody asks. The zero Lifetime is good.
+type Lifetime struct{ asked atomic.Pointer[cancellable] }
 
-// end cancels the context. The first cause counts.
-func (l *lifetime) end(cause error) {
+// End cancels the context. The first cause counts.
+func (l *Lifetime) End(cause error) {
 	if cause == nil && l.asked.CompareAndSwap(nil, finished) {
 		return // whoever asks later need not know more
 	}
@@ -20,7 +20,7 @@ func (l *lifetime) end(cause error) {
 }
 
 // real is the context that the lifetime stands for.
-func (l *lifetime) real() *cancellable {
+func (l *Lifetime) real() *cancellable {
 	if c := l.asked.Load(); c != nil {
 		return c
 	}
@@ -29,13 +29,13 @@ func (l *lifetime) real() *cancellable {
 }
 
 // Deadline says that there is none.
-func (l *lifetime) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (l *Lifetime) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
 
 // Done is closed when the attempt must end.
-func (l *lifetime) Done() <-chan struct{} { return l.real().Done() }
+func (l *Lifetime) Done() <-chan struct{} { return l.real().Done() }
 
 // Err says whether it must.
-func (l *lifetime) Err() error {
+func (l *Lifetime) Err() error {
 	if c := l.asked.Load(); c != nil {
 		return c.Err()
 	}
@@ -44,7 +44,7 @@ func (l *lifetime) Err() error {
 
 // Value finds what package context itself keeps in its contexts: the cause, and the
 // way to those that are made from this one.
-func (l *lifetime) Value(key any) any { return l.real().Value(key) }
+func (l *Lifetime) Value(key any) any { return l.real().Value(key) }
 
 // cancellable is a context and the way to cancel it.
 type cancellable struct {
