@@ -176,12 +176,12 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 		e.ReplyTo, e.Keep = m.ReplyTo, m.Keep
 	}
 	e.Next, e.Part = d.then, d.part.Load() > 0
-	wanted := e.ReplyTo != "" || e.Keep > 0 || e.Next != nil || e.Part
 	switch v.Kind {
 	case queue.VerdictDone:
 		w.stats.succeeded.Add(1)
-		if wanted {
-			e.Outcome = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: attempt, Value: value, Codec: m.Codec}
+		if e.Keep > 0 || e.Next != nil || e.Part {
+			o := e.Success()
+			e.Outcome = &o
 		}
 	case queue.VerdictRetry:
 		w.stats.retried.Add(1)

@@ -314,7 +314,8 @@ func (p *port) review(t *store.Turn, r *store.TurnReply) {
 		if watched[e.ID] {
 			e.Apart = true
 			if e.Outcome == nil {
-				e.Outcome = &queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
+				o := e.Success()
+				e.Outcome = &o
 			}
 			p.ends = append(p.ends, e)
 		}

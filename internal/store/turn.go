@@ -36,8 +36,8 @@ type End struct {
 	Note    Note           // for VerdictRetry
 	ReplyTo string         // who waits, if anybody
 	Keep    time.Duration  // how long the outcome is kept
-	Outcome *queue.Outcome // nil if nobody wants it
-	Value   []byte         // of a task that is done, should somebody want it after all
+	Outcome *queue.Outcome // nil if nobody wants it, or if it is Value
+	Value   []byte         // of a task that is done, for ReplyTo or should somebody else want it after all
 	Codec   string         // of that value
 	Attempt int            // the attempt that ended it
 	Next    *Next          // what follows it, if it is done; it then needs an Outcome
@@ -63,12 +63,29 @@ func (n *Next) note() string {
 	return Note{Level: level(n.Priority)}.String()
 }
 
-// wire is the outcome as it is stored and sent; nothing if there is none.
-func (e *End) wire() []byte {
-	if e.Outcome == nil {
-		return nil
+// unwanted reports whether the task is done and nobody is to be told.
+func (e *End) unwanted() bool {
+	return e.Verdict == queue.VerdictDone && e.Outcome == nil && e.ReplyTo == ""
+}
+
+// appendWire adds the outcome as it is stored and sent; nothing if there is none.
+func (e *End) appendWire(b []byte) []byte {
+	switch {
+	case e.Outcome != nil:
+		return e.Outcome.AppendWire(b)
+	case e.Verdict == queue.VerdictDone:
+		o := e.Success()
+		return o.AppendWire(b)
 	}
-	return e.Outcome.AppendWire(make([]byte, 0, 40+len(e.Outcome.Value)))
+	return b
+}
+
+// wire is the outcome by itself.
+func (e *End) wire() []byte { return e.appendWire(make([]byte, 0, 40+len(e.Value))) }
+
+// Success is the outcome of a task that is done.
+func (e *End) Success() queue.Outcome {
+	return queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
 }
 
 // Note is what the store knows of a task beyond its message.
@@ -143,7 +160,7 @@ func (t *Turn) args() []any {
 	countAt := len(args) - 1
 	plain := 0
 	for i := range t.Ends {
-		if e := &t.Ends[i]; e.Verdict == queue.VerdictDone && e.Outcome == nil {
+		if e := &t.Ends[i]; e.unwanted() {
 			args = append(args, (*idArg)(&e.ID))
 			plain++
 		}
@@ -160,7 +177,7 @@ func (t *Turn) args() []any {
 		e := &t.Ends[i]
 		switch e.Verdict {
 		case queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire:
-			if e.Verdict == queue.VerdictDone && e.Outcome == nil || e.grouped {
+			if e.unwanted() || e.grouped {
 				continue
 			}
 			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
@@ -229,10 +246,11 @@ func (t *Turn) appendGroups(args []any) (_ []any, grouped int) {
 			used++
 			g.to, g.first = e.ReplyTo, e
 			g.ids = make([]any, 0, len(t.Ends)-i)
+			g.outcomes = make([]byte, 0, min((len(t.Ends)-i)*(40+len(e.Value)), longest+longValue))
 		}
 		grouped++
-		g.ids = append(g.ids, e.ID[:])
-		g.outcomes = e.Outcome.AppendWire(g.outcomes)
+		g.ids = append(g.ids, (*idArg)(&e.ID))
+		g.outcomes = e.appendWire(g.outcomes)
 	}
 	args = append(args, used)
 	countAt := len(args) - 1
@@ -253,7 +271,11 @@ func (t *Turn) appendGroups(args []any) (_ []any, grouped int) {
 
 // mayGroup reports whether e's outcome may be sent together with others.
 func (e *End) mayGroup() bool {
-	if e.Outcome == nil || e.ReplyTo == "" || e.Keep > 0 || e.Next != nil || e.Part || e.Apart || len(e.Outcome.Value) > longValue {
+	value := e.Value
+	if e.Outcome != nil {
+		value = e.Outcome.Value
+	}
+	if e.ReplyTo == "" || e.Keep > 0 || e.Next != nil || e.Part || e.Apart || len(value) > longValue {
 		return false
 	}
 	return e.Verdict == queue.VerdictDone || e.Verdict == queue.VerdictCancel || e.Verdict == queue.VerdictExpire
