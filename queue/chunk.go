@@ -127,13 +127,13 @@ const (
 func (r *itemRunner) room() []byte {
 	r.out = slices.Grow(r.out, 2+roomFor)
 	at := len(r.out) + 2
-	return r.out[at:at:cap(r.out)]
+	return r.out[at : at : at+roomFor] // a longer one must not begin where its own head goes
 }
 
 // add adds a value to out.
 func (r *itemRunner) add(value []byte) {
 	n, at := len(value), len(r.out)
-	if n > 0 && n <= math.MaxUint8 && at+2 < cap(r.out) && &value[0] == &r.out[:at+3][at+2] {
+	if n > 0 && n <= roomFor && at+2 < cap(r.out) && &value[0] == &r.out[:at+3][at+2] {
 		r.out = r.out[:at+2+n]
 		r.out[at], r.out[at+1] = 0xc4, byte(n)
 		return
