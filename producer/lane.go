@@ -199,6 +199,10 @@ func (l *lane) trip(ctx context.Context, subs []*submission) {
 				}
 			}
 		}
+		for k := range s.items {
+			dropWire(s.items[k].Wire)
+			s.items[k].Wire = nil
+		}
 		n += len(s.items)
 		s.finish(err)
 	}
