@@ -28,11 +28,19 @@ func appendRow(b []byte, c Codec, vs any) ([]byte, bool) {
 	if most*len(ints) > maxChunkBytes {
 		return b, false
 	}
-	b = slices.Grow(b, most*len(ints)+mostItem)
+	return appendInts(slices.Grow(b, most*len(ints)+mostItem), ints...), true
+}
+
+// appendInts adds numbers as items.
+func appendInts(b []byte, ints ...int) []byte {
 	for _, v := range ints {
-		b = b[:len(b)+putInt(b[len(b):len(b)+mostItem], v)]
+		at := len(b)
+		if cap(b)-at < mostItem {
+			b = slices.Grow(b, mostItem)
+		}
+		b = b[:at+putInt(b[at:at+mostItem], v)]
 	}
-	return b, true
+	return b
 }
 
 // mostItem is what a number takes at most as an item.

@@ -41,6 +41,7 @@ func (h *typed[In, Out]) row(r *itemRunner, in *reader) (err error) {
 	if r.msg.Codec != h.codec.Name() {
 		return r.next(in) // which says so
 	}
+	_, plain := h.codec.(msgpackCodec)               // a number goes straight in and out
 	data, values, arg := in.data, r.out, []byte(nil) // here, where the garbage collector does not watch each change
 	defer func() {
 		if p := recover(); p != nil {
@@ -64,19 +65,25 @@ func (h *typed[In, Out]) row(r *itemRunner, in *reader) (err error) {
 			}
 			data = in.data
 		}
-		v, err := decodeOf[In](h.codec, "argument", arg)
-		if err != nil {
-			return AttemptError(r.ctx, err)
+		var v In
+		if n, ok := any(&v).(*int); !ok || !plain || !readInt(arg, n) {
+			if v, err = decodeOf[In](h.codec, "argument", arg); err != nil {
+				return AttemptError(r.ctx, err)
+			}
 		}
 		out, err := h.f(r.ctx, v)
 		if err != nil {
 			return AttemptError(r.ctx, err)
 		}
-		with, err := appendItem(values, h.codec, "value", &out)
-		if err != nil {
-			return AttemptError(r.ctx, err)
+		if n, ok := any(&out).(*int); ok && plain {
+			values = appendInts(values, *n)
+		} else {
+			with, err := appendItem(values, h.codec, "value", &out)
+			if err != nil {
+				return AttemptError(r.ctx, err)
+			}
+			values = with
 		}
-		values = with
 		r.at++
 	}
 	return nil
