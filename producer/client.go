@@ -178,7 +178,7 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 		}
 		m.Link = c.id
 	}
-	wire := m.AppendWire(make([]byte, 0, m.WireSize()))
+	wire := m.AppendWire(newWire(m.WireSize()))
 	if len(wire) > c.most {
 		return nil, nil, none, fmt.Errorf("%w: the message of %q has %d bytes, the limit is %d; pass a reference to the data, or raise the limit on both sides with producer.MaxMessage and consumer.Config.MaxMessage",
 			queue.ErrTooLarge, m.Type, len(wire), c.most)

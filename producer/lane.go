@@ -213,6 +213,9 @@ func (l *lane) carry(ctx context.Context, t *trip) {
 	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
 	t.there, t.err = l.store.Submit(ctx, &b)
 	t.items = nil
+	for i := range b.Items {
+		dropWire(b.Items[i].Wire)
+	}
 	if t.done != nil {
 		close(t.done)
 	}

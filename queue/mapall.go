@@ -67,7 +67,7 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 	if err != nil {
 		return nil, err
 	}
-	outs, heard, failed := make([]Out, len(ins)), make([]bool, len(ins)), map[int]error{}
+	heard, failed := make([]bool, ins.n), map[int]error{}
 	rest := fmt.Errorf("%w: another item failed first", ErrCancelled)
 	take := func(p *part[In, Out]) bool {
 		if p.first < 0 {
@@ -75,7 +75,6 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 			return false
 		}
 		m.count(len(p.ins))
-		copy(outs[p.first:], p.outs)
 		for i := range p.ins {
 			heard[p.first+i] = true
 		}
@@ -86,7 +85,7 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 		}
 		return len(failed) == 0 || !m.t.fast
 	}
-	m.total = len(ins)
+	m.total, m.outs = ins.n, make([]Out, ins.n)
 	m.start(func() { m.feed(ins) })
 	m.each(take)
 	m.stop(Cancellation{Interrupt: m.t.fast})
@@ -100,33 +99,43 @@ func (t Task[In, Out]) MapAll(ctx context.Context, x Executor, src iter.Seq[In],
 			failed[i] = rest
 		}
 	}
-	return outs, newMapError(failed, len(ins), m.t.fast)
+	outs := m.outs
+	if len(failed) > 0 { // what comes too late is stored where nobody looks any more
+		outs = make([]Out, ins.n)
+		for i := range outs {
+			if failed[i] == nil {
+				outs[i] = m.outs[i]
+			}
+		}
+	}
+	return outs, newMapError(failed, ins.n, m.t.fast)
 }
 
 // collect pulls src to its end.
-func collect[In any](ctx context.Context, src iter.Seq[In]) (ins []In, err error) {
+func collect[In any](ctx context.Context, src iter.Seq[In]) (ins line[In], err error) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
 		case *sourceError:
-			ins, err = nil, v.error
+			ins, err = line[In]{}, v.error
 		default:
 			panic(v)
 		}
 	}()
-	var blocks [][]In // a slice that grows would be copied again and again
-	block := make([]In, 0, 64)
+	block := make([]In, 0, 64)   // a slice that grows would be copied again and again
+	endless := ctx.Done() == nil // to ask such a context would take longer than to pull a number
 	for in := range src {
-		if ctx.Err() != nil {
+		if !endless && ctx.Err() != nil {
 			break
 		}
 		if len(block) == cap(block) {
-			blocks = append(blocks, block)
+			ins.join(block)
 			block = make([]In, 0, min(2*cap(block), 1<<16))
 		}
 		block = append(block, in)
 	}
-	return slices.Concat(append(blocks, block)...), ctx.Err()
+	ins.join(block)
+	return ins, ctx.Err()
 }
 
 // drain takes what is still on its way after stop, until that or ctx has ended.
@@ -174,17 +183,18 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 	// ones even out among the workers, if those are known.
 	size := m.sizes.now()
 	if m.sizes.workers > 0 && m.sizes.fixed == 0 && !m.sizes.never {
-		size = max(1, min(unmeasuredChunk, ceilDiv(len(ins), 4*m.sizes.workers)))
+		size = max(1, min(unmeasuredChunk, ceilDiv(ins.n, 4*m.sizes.workers)))
 	}
 	m.sizes.never = m.sizes.never || size == 1
 	g := &group[Out]{
-		p: NewPromise(NewTaskID(0)), outs: make([]Out, len(ins)), left: len(ins), failed: map[int]error{}, fast: m.t.fast,
+		p: NewPromise(NewTaskID(0)), outs: make([]Out, ins.n), left: ins.n, failed: map[int]error{}, fast: m.t.fast,
 	}
 	g.p.Controlled(g, t.msg.Queue, t.msg.Group)
 	var sent []*part[In, Out]
 	var ms []*Message
-	first := 0
-	for chunk := range slices.Chunk(ins, size) {
+	first, total := 0, ins.n
+	for ins.n > 0 {
+		chunk := ins.take(min(size, ins.n))
 		for _, p := range m.pack(first, chunk) {
 			if p.done { // cannot be encoded
 				g.fail(p.first, p.errs)
@@ -207,7 +217,7 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 		}
 	}
 	if len(g.parts) == 0 && len(g.failed) > 0 {
-		return nil, newMapError(g.failed, len(ins), false)
+		return nil, newMapError(g.failed, total, false)
 	}
 	g.settle()
 	if g.fast && len(g.failed) > 0 {
@@ -217,7 +227,7 @@ func (t Task[In, Out]) MapAsync(ctx context.Context, x Executor, src iter.Seq[In
 		if p != nil {
 			p.OnDone(func() {
 				n := len(sent[i].ins)
-				_, outs, errs := m.results(p, n)
+				_, outs, errs := m.results(p, n, nil)
 				g.add(sent[i].first, n, outs, errs)
 			})
 		}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -661,4 +662,45 @@ func TestMapAllStopsPullingWhenItsContextEnds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || outs != nil || pulled != 3 {
 		t.Errorf("%v, %v, %d pulled, want 3", outs, err, pulled)
 	}
+}
+
+// What comes when nobody waits any more does not touch what the caller has.
+func TestMapAllsValuesAreTheCallers(t *testing.T) {
+	f := newFake(t, double.Handler(doubling))
+	f.gate, f.bare = true, true
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { f.await(3); cancel() }()
+	got, err := double.MapAll(ctx, f, slices.Values(upTo(30)), queue.Chunk(10))
+	if !errors.Is(err, queue.ErrNotReady) {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		f.let(i)
+	}
+	f.running.Wait()
+	for range 100 {
+		for i, v := range got {
+			if v != 0 {
+				t.Fatalf("the value of item %d has become %d", i, v)
+			}
+		}
+		time.Sleep(time.Millisecond / 10)
+	}
+}
+
+func TestItemsOfAnyLength(t *testing.T) {
+	echo := queue.NewTask[string, string]("echo")
+	var texts []string
+	for n := range 700 {
+		texts = append(texts, strings.Repeat("x", n))
+	}
+	everyWay(t, func(t *testing.T, fresh func(...queue.Route) *fake) {
+		f := fresh(echo.Handler(func(_ context.Context, s string) (string, error) { return s, nil }))
+		for _, chunk := range []int{1, 7, 700} {
+			got, err := echo.MapAll(t.Context(), f, slices.Values(texts), queue.Chunk(chunk))
+			if err != nil || !slices.Equal(got, texts) {
+				t.Errorf("in chunks of %d: %v", chunk, err)
+			}
+		}
+	})
 }

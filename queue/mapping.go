@@ -20,7 +20,8 @@ type mapping[In, Out any] struct {
 	ctx     context.Context
 	x       Executor
 	ordered bool
-	total   int // how many arguments there are; -1 as long as that is not known
+	total   int   // how many arguments there are; -1 as long as that is not known
+	outs    []Out // where their values go, if all are to be there; else nil
 
 	room, work, news chan struct{} // wake the puller, the sender and the caller
 	pulling, sending chan struct{} // closed when they have ended
@@ -28,7 +29,7 @@ type mapping[In, Out any] struct {
 	mu      sync.Mutex
 	pulled  int
 	yielded int
-	queued  []In                        // pulled and not sent
+	queued  line[In]                    // pulled and not sent
 	order   []*part[In, Out]            // sent and not yielded, if ordered
 	ended   []*part[In, Out]            // done and not yielded, if not ordered
 	flying  map[*Promise]*part[In, Out] // sent and not done
@@ -149,10 +150,7 @@ func (m *mapping[In, Out]) push(in In) bool {
 		}
 		size := m.sizes.now()
 		if first {
-			if m.queued == nil {
-				m.queued = make([]In, 0, min(size, maxChunkItems))
-			}
-			m.queued = append(m.queued, in)
+			m.queued.add(in, min(size, maxChunkItems))
 			m.pulled++
 		}
 		m.parked = m.pulled >= m.yielded+m.window()
@@ -173,7 +171,7 @@ func (m *mapping[In, Out]) push(in In) bool {
 
 // feed is pull for a source that is there already: it takes what there is room for
 // at once.
-func (m *mapping[In, Out]) feed(ins []In) {
+func (m *mapping[In, Out]) feed(ins line[In]) {
 	defer func() {
 		m.mu.Lock()
 		m.over, m.parked = true, false
@@ -182,6 +180,10 @@ func (m *mapping[In, Out]) feed(ins []In) {
 		wake(m.work)
 		wake(m.news)
 	}()
+	total := ins.n
+	m.mu.Lock()
+	m.queued = line[In]{pieces: ins.pieces}
+	m.mu.Unlock()
 	for {
 		m.mu.Lock()
 		m.cut = m.ctx.Err() != nil
@@ -189,10 +191,10 @@ func (m *mapping[In, Out]) feed(ins []In) {
 			m.mu.Unlock()
 			return
 		}
-		sent := m.pulled - len(m.queued)
-		m.pulled = max(m.pulled, min(len(ins), m.yielded+m.window()))
-		m.queued = ins[sent:m.pulled]
-		m.parked = m.pulled < len(ins)
+		more := max(0, min(total, m.yielded+m.window())-m.pulled)
+		m.pulled += more
+		m.queued.n += more
+		m.parked = m.pulled < total
 		parked := m.parked
 		m.mu.Unlock()
 		if !parked {
@@ -219,7 +221,7 @@ func (m *mapping[In, Out]) roomy() bool {
 // it will, as soon as what is on its way and done was yielded), or because workers
 // might be idle meanwhile. m.mu is held.
 func (m *mapping[In, Out]) sendable(n, flying int) bool {
-	return len(m.queued) >= n || m.over || m.parked && m.window() < 2*n || m.sizes.hungry(flying)
+	return m.queued.n >= n || m.over || m.parked && m.window() < 2*n || m.sizes.hungry(flying)
 }
 
 // send submits, each time, all that was pulled during the last time.
@@ -227,10 +229,10 @@ func (m *mapping[In, Out]) send() {
 	defer close(m.sending)
 	for {
 		m.mu.Lock()
-		first := m.pulled - len(m.queued)
+		first := m.pulled - m.queued.n
 		chunks := m.cutChunks()
 		m.idle = len(chunks) == 0
-		end := m.stopped || m.ctx.Err() != nil || m.over && len(m.queued) == 0 && len(chunks) == 0
+		end := m.stopped || m.ctx.Err() != nil || m.over && m.queued.n == 0 && len(chunks) == 0
 		m.mu.Unlock()
 		if end {
 			return
@@ -248,22 +250,19 @@ func (m *mapping[In, Out]) send() {
 
 // cutChunks takes from the queue what is to be sent now. m.mu is held.
 func (m *mapping[In, Out]) cutChunks() (chunks [][]In) {
-	for len(m.queued) > 0 {
+	for m.queued.n > 0 {
 		n := m.sizes.now()
 		switch {
 		case m.total >= 0:
-			n = m.sizes.guided(m.total, m.total-m.pulled+len(m.queued))
+			n = m.sizes.guided(m.total, m.total-m.pulled+m.queued.n)
 		case m.over:
-			n = m.sizes.guided(m.pulled, len(m.queued))
+			n = m.sizes.guided(m.pulled, m.queued.n)
 		}
 		if !m.sendable(n, len(m.flying)+len(chunks)) {
 			return chunks
 		}
-		n = min(n, len(m.queued))
-		chunks = append(chunks, m.queued[:n:n])
-		m.queued = m.queued[n:]
+		chunks = append(chunks, m.queued.take(min(n, m.queued.n)))
 	}
-	m.queued = nil // its array is of what was sent
 	return chunks
 }
 
@@ -334,11 +333,16 @@ func (m *mapping[In, Out]) finish(p *part[In, Out], outs []Out, errs []error) {
 
 // landed takes what became of a part.
 func (m *mapping[In, Out]) landed(p *part[In, Out]) {
-	took, outs, errs := m.results(p.promise, len(p.ins))
+	n := len(p.ins)
+	var to []Out
+	if m.outs != nil {
+		to = m.outs[p.first : p.first+n]
+	}
+	took, outs, errs := m.results(p.promise, n, to)
 	m.mu.Lock()
 	delete(m.flying, p.promise)
 	m.finish(p, outs, errs)
-	m.sizes.learn(took, len(p.ins))
+	m.sizes.learn(took, n)
 	m.mu.Unlock()
 	wake(m.news)
 	wake(m.work)

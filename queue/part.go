@@ -72,9 +72,13 @@ func (m *mapping[In, Out]) pack(first int, ins []In) (parts []*part[In, Out]) {
 		flush(len(ins), nil)
 		return parts
 	}
+	if payload, ok := appendRow(nil, codec, ins); ok {
+		flush(len(ins), payload)
+		return parts
+	}
 	payload := make([]byte, 0, min(8*len(ins), maxChunkBytes)) // what numbers take, and some room
 	for i := range ins {
-		with, err := appendArgument(payload, codec, &ins[i])
+		with, err := appendItem(payload, codec, "argument", &ins[i])
 		switch {
 		case err != nil:
 			flush(i, payload)
@@ -92,18 +96,28 @@ func (m *mapping[In, Out]) pack(first int, ins []In) (parts []*part[In, Out]) {
 }
 
 // results are the edge at which the bytes of a message's outcome become n values. took
-// is 0 if it is not known, errs nil if nothing failed.
-func (m *mapping[In, Out]) results(p *Promise, n int) (took time.Duration, outs []Out, errs []error) {
+// is 0 if it is not known, errs nil if nothing failed. The values are stored in to, n
+// zero ones, or nil for a slice of their own.
+func (m *mapping[In, Out]) results(p *Promise, n int, to []Out) (took time.Duration, outs []Out, errs []error) {
 	f := m.t.future(p)
-	whole := func(err error) (time.Duration, []Out, []error) { return 0, nil, slices.Repeat([]error{err}, n) }
+	whole := func(err error) (time.Duration, []Out, []error) {
+		clear(to)
+		return 0, nil, slices.Repeat([]error{err}, n)
+	}
 	if m.sizes.never {
 		out, err := f.Result()
 		if err != nil {
 			return whole(err)
 		}
-		return 0, []Out{out}, nil
+		if outs = to; outs == nil {
+			outs = make([]Out, 1)
+		}
+		outs[0] = out
+		return 0, outs, nil
 	}
-	outs = make([]Out, n)
+	if outs = to; outs == nil {
+		outs = make([]Out, n)
+	}
 	fail := func(i int, err error) {
 		if errs == nil {
 			errs = make([]error, n)
@@ -134,7 +148,10 @@ func (m *mapping[In, Out]) results(p *Promise, n int) (took time.Duration, outs 
 	}
 	r := &reader{data: o.Value}
 	took = r.took()
-	for i := range n {
+	for i := 0; i < n; i++ {
+		if i += r.row(m.t.codec, outs[i:]); i == n {
+			break
+		}
 		it := r.item()
 		switch {
 		case r.err != nil:

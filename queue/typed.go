@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 )
 
 // typed is a task's handler: the edge at which bytes become the argument's type, and
@@ -33,6 +34,59 @@ func (h *typed[In, Out]) Handle(ctx context.Context, m *Message) ([]byte, error)
 	}
 	value, err := encodeOf(m.room, h.codec, "value", &out)
 	return value[:len(value):len(value)], err // what is behind it in the room is not the caller's
+}
+
+// row runs items of a chunk, see [rowHandler].
+func (h *typed[In, Out]) row(r *itemRunner, in *reader) (err error) {
+	if r.msg.Codec != h.codec.Name() {
+		return r.next(in) // which says so
+	}
+	_, plain := h.codec.(msgpackCodec)               // a number goes straight in and out
+	data, values, arg := in.data, r.out, []byte(nil) // here, where the garbage collector does not watch each change
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		r.out = values
+		if in.err == nil {
+			in.data = data
+		}
+		if err != nil {
+			r.item.Payload = arg
+		}
+	}()
+	for r.busy() {
+		if n := shortBin(data); n > 0 {
+			arg, data = data[2:n:n], data[n:]
+		} else {
+			in.data = data
+			if arg = in.bin("an argument"); in.err != nil {
+				return nil
+			}
+			data = in.data
+		}
+		var v In
+		if n, ok := any(&v).(*int); !ok || !plain || !readInt(arg, n) {
+			if v, err = decodeOf[In](h.codec, "argument", arg); err != nil {
+				return AttemptError(r.ctx, err)
+			}
+		}
+		out, err := h.f(r.ctx, v)
+		if err != nil {
+			return AttemptError(r.ctx, err)
+		}
+		if n, ok := any(&out).(*int); ok && plain {
+			values = appendInts(values, *n)
+		} else {
+			with, err := appendItem(values, h.codec, "value", &out)
+			if err != nil {
+				return AttemptError(r.ctx, err)
+			}
+			values = with
+		}
+		r.at++
+	}
+	return nil
 }
 
 // direct is Handle of an argument that never left the process.

@@ -124,14 +124,21 @@ func (r *reader) str(want string) string {
 	return string(r.take(want, isStr))
 }
 
+// shortBin is how many bytes the bin takes with which data begins, 0 if it begins with
+// no short one.
+func shortBin(data []byte) int {
+	if len(data) < 2 || data[0] != 0xc4 || 2+int(data[1]) > len(data) {
+		return 0
+	}
+	return 2 + int(data[1])
+}
+
 // bin returns a slice of the data it reads from, not a copy.
 func (r *reader) bin(want string) []byte {
-	if len(r.data) >= 2 && r.data[0] == 0xc4 { // most are short
-		if n := 2 + int(r.data[1]); n <= len(r.data) {
-			v := r.data[2:n:n]
-			r.data = r.data[n:]
-			return v
-		}
+	if n := shortBin(r.data); n > 0 { // most are
+		v := r.data[2:n:n]
+		r.data = r.data[n:]
+		return v
 	}
 	if r.nilled() {
 		return nil

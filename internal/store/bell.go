@@ -69,7 +69,7 @@ func (b *Bell) Wait(ctx context.Context, l Line, consumer string, patience time.
 	}
 	c := &Claimed{Note: Note{Level: 1}}
 	n := copy(c.ID[:], e[1:])
-	c.Wire = []byte(e[1+n:])
+	c.Wire = bytesOf(e[1+n:])
 	return Rung{Task: c, More: e[0] == '+'}, true, nil
 }
 

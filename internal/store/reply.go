@@ -64,10 +64,10 @@ func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 				continue
 			}
 			if len(m.Payload) > 0 && (m.Payload[0] < '0' || m.Payload[0] > '9') { // no entry's number
-				return Hint{Key: m.Channel, Outcomes: []byte(m.Payload)}, nil
+				return Hint{Key: m.Channel, Outcomes: bytesOf(m.Payload)}, nil
 			}
 			entry, body, along := strings.Cut(m.Payload, " ")
-			return Hint{Key: m.Channel, Entry: entry, Outcomes: []byte(body), Skipped: along && body == ""}, nil
+			return Hint{Key: m.Channel, Entry: entry, Outcomes: bytesOf(body), Skipped: along && body == ""}, nil
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]
 	out := make([]Logged, 0, len(msgs))
 	for _, m := range msgs {
 		v, _ := m.Values["o"].(string)
-		out = append(out, Logged{Entry: m.ID, Outcomes: []byte(v)})
+		out = append(out, Logged{Entry: m.ID, Outcomes: bytesOf(v)})
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -100,3 +101,9 @@ func (s *script) runInt(ctx context.Context, rdb redis.UniversalClient, args []a
 }
 
 func isNoScript(err error) bool { return strings.HasPrefix(err.Error(), "NOSCRIPT") }
+
+// bytesOf are the bytes of a string that came with a reply, which nobody else has:
+// the message or outcome in it need not be copied.
+func bytesOf(s string) []byte {
+	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // go-redis read it into memory of its own
+}

@@ -26,6 +26,8 @@ type Turn struct {
 	Quiet    bool // it takes no more tasks
 	Resync   bool // something that came over the bell may have been lost: say all that did
 	Lease    time.Duration
+
+	scratch []byte // where the outcomes are written, one turn of a lane after the other
 }
 
 // End is what became of one task.
@@ -80,12 +82,19 @@ func (e *End) appendWire(b []byte) []byte {
 	return b
 }
 
-// wire is the outcome by itself.
-func (e *End) wire() []byte { return e.appendWire(make([]byte, 0, 40+len(e.Value))) }
-
 // Success is the outcome of a task that is done.
 func (e *End) Success() queue.Outcome {
 	return queue.Outcome{ID: e.ID, State: queue.StateSucceeded, Attempt: e.Attempt, Value: e.Value, Codec: e.Codec}
+}
+
+// mostScratch is how large a turn's scratch may be to be kept for the next one.
+const mostScratch = 1 << 20
+
+// wire is the outcome of e by itself. It is good until the next call of args.
+func (t *Turn) wire(e *End) []byte {
+	at := len(t.scratch)
+	t.scratch = e.appendWire(t.scratch)
+	return t.scratch[at:len(t.scratch):len(t.scratch)]
 }
 
 // Note is what the store knows of a task beyond its message.
@@ -144,6 +153,9 @@ func (s *Store) Take(ctx context.Context, t *Turn) (*TurnReply, error) {
 }
 
 func (t *Turn) args() []any {
+	if t.scratch = t.scratch[:0]; cap(t.scratch) > mostScratch {
+		t.scratch = nil
+	}
 	flags := make([]byte, 0, 4)
 	for _, f := range [...]struct {
 		set  bool
@@ -180,15 +192,15 @@ func (t *Turn) args() []any {
 			if e.unwanted() || e.grouped {
 				continue
 			}
-			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
+			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), t.wire(e))
 			if n := e.Next; n != nil {
 				args = append(args, "N", n.ID[:], ceilMillis(n.Delay), n.note(), n.Wire)
 				ops++
 			}
 		case queue.VerdictDead:
-			args = append(args, "X", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), e.wire())
+			args = append(args, "X", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), t.wire(e))
 		case queue.VerdictRetry:
-			args = append(args, "T", e.ID[:], ceilMillis(e.Delay), e.Note.String(), e.wire())
+			args = append(args, "T", e.ID[:], ceilMillis(e.Delay), e.Note.String(), t.wire(e))
 		case queue.VerdictPark:
 			args = append(args, "P", e.ID[:], ceilMillis(e.Delay), "", "")
 		default: // VerdictGiveBack; VerdictDrop never gets here
@@ -318,7 +330,7 @@ func parseTurn(r []string) (*TurnReply, error) {
 			return nil, badReply("turn", r)
 		}
 		copy(c.ID[:], body[2*i])
-		c.Wire = []byte(body[2*i+1])
+		c.Wire = bytesOf(body[2*i+1])
 		c.Note.Level = 1
 		if noted {
 			note, err := parseNote(body[2*claimed+i])
