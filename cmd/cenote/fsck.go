@@ -45,7 +45,7 @@ safe while everything goes on, and to repeat. Of type and unknown, and of tasks
 that run twice at this moment, fsck only tells.
 
 A step takes Redis a millisecond or two, however long the queues are; going through
-1,000,000 waiting tasks takes some seconds.`,
+1,000,000 waiting tasks takes some ten seconds and 120 MB here.`,
 		Example: `  cenote fsck --redis redis://localhost:6379
   cenote fsck mail --repair`,
 		RunE: func(c *cobra.Command, args []string) error {

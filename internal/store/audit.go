@@ -43,6 +43,7 @@ type Finding struct {
 type AuditOptions struct {
 	Queues []string // none for all
 	Repair bool
+	Keys   int64                             // look at keys only, not at tasks, and at about so many; 0 for all there is
 	Found  func(Finding)                     // called with each finding, from the goroutine that audits
 	Tell   func(what string, done, of int64) // called as it goes on; of is 0 if it is not known
 	most   int                               // how many ids are held in memory at a time
@@ -91,6 +92,7 @@ type audit struct {
 	*Store
 	Audited
 	o     AuditOptions
+	scans int64               // keys that were listed
 	plans map[string]*plan    // by queue
 	held  map[string][]string // line -> consumers that have a key there
 }
@@ -116,9 +118,12 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.keys(ctx); err != nil {
 		return err
 	}
+	a.Audited.Queues = int64(len(a.plans))
 	for _, name := range slices.Sorted(maps.Keys(a.plans)) {
 		p := a.plans[name]
-		a.Audited.Queues++
+		if a.o.Keys > 0 {
+			break
+		}
 		for part := range p.layout.Partitions {
 			if err := a.partition(ctx, p, uint16(part)); err != nil { //nolint:gosec // at most MaxPartitions
 				return err

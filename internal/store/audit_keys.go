@@ -104,6 +104,9 @@ func (a *audit) keys(ctx context.Context) error {
 			}
 			cursor = next
 			mu.Lock()
+			if a.scans += int64(len(keys)); a.o.Keys > 0 && a.scans >= a.o.Keys {
+				cursor = 0
+			}
 			err = a.scanned(ctx, waiting, keys, cursor == 0)
 			mu.Unlock()
 			if err != nil {
