@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,18 @@ func (d *diagnosis) want(t *testing.T, bad ...string) {
 	}
 }
 
+// freePort is for what the servers of a cluster say to each other: it would be that
+// of the clients and 10,000, which need not be a port.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
 func TestDoctorOnServers(t *testing.T) {
 	t.Parallel()
 	good := []string{"--maxmemory", "100mb", "--appendonly", "yes"}
@@ -70,7 +84,7 @@ func TestDoctorOnServers(t *testing.T) {
 		"full":              {[]string{"--maxmemory", "900kb", "--appendonly", "yes"}, []string{"wrong memory", "wrong trial tasks"}},
 		"without replicas":  {append(good, "--min-replicas-to-write", "1"), []string{"wrong replication", "wrong trial tasks"}},
 		"impatient":         {append(good, "--timeout", "60", "--hash-max-listpack-value", "1000"), []string{"warning timeout", "warning hashes"}},
-		"a node, alone":     {append(good, "--cluster-enabled", "yes"), []string{"wrong form", "wrong trial tasks", "wrong queues"}},
+		"a node, alone":     {append(good, "--cluster-enabled", "yes", "--cluster-port", freePort(t)), []string{"wrong form", "wrong trial tasks", "wrong queues", "wrong keys"}},
 		"few connections":   {append(good, "--maxclients", "1"), []string{"wrong clients"}},
 		"kernel's own time": {append(good, "--appendfsync", "no"), []string{"warning persistence"}},
 	} {
@@ -140,7 +154,7 @@ func TestDoctorAsAUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Try(t.Context()); err == nil || !strings.Contains(err.Error(), "submit a task: ") || !strings.Contains(err.Error(), "NOPERM") {
+	if err := s.Try(t.Context()); err == nil || !strings.Contains(err.Error(), "sign on: ") || !strings.Contains(err.Error(), "NOPERM") {
 		t.Errorf("without scripts the trial says %v", err)
 	}
 }
@@ -224,6 +238,66 @@ func (d *diagnosis) of(name string) check {
 		}
 	}
 	return check{}
+}
+
+// A cluster of one node, through a client for clusters.
+func TestDoctorAndFsckOnACluster(t *testing.T) {
+	t.Parallel()
+	r := redistest.Start(t, "--maxmemory", "100mb", "--appendonly", "yes", "--cluster-enabled", "yes", "--cluster-port", freePort(t))
+	node := r.Client()
+	if err := node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the cluster does not come up")
+		}
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.Addr()}})
+	defer func() { _ = rdb.Close() }()
+	d := diagnose(t, rdb)
+	d.want(t)
+	if c := d.of("form"); !strings.Contains(c.Text, "cluster") {
+		t.Errorf("it says %+v", c)
+	}
+
+	s, err := store.New(rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const partitions = 4
+	if _, err := s.Declare(t.Context(), "q", queue.Layout{Kind: queue.KindList, Partitions: partitions}); err != nil {
+		t.Fatal(err)
+	}
+	for part := range uint16(partitions) {
+		m := &queue.Message{ID: queue.NewTaskID(part), Type: "t", Queue: "q"}
+		b := &store.Batch{Queue: "q", Partition: part, Kind: queue.KindList, From: "p", Number: 1, Items: []store.Item{{Msg: m, Wire: m.AppendWire(nil)}}}
+		if _, err := s.Submit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit := func(repair bool) store.Audited {
+		t.Helper()
+		a, err := s.Audit(t.Context(), store.AuditOptions{Repair: repair})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	if a := audit(false); a.Findings != 0 || a.Tasks != partitions {
+		t.Errorf("before: %+v", a)
+	}
+	for part := range uint16(partitions) {
+		if err := rdb.Del(t.Context(), store.Root("q", part)+"ready:1").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := audit(true); a.Findings != partitions || a.Mended != partitions {
+		t.Errorf("repaired: %+v", a)
+	}
+	if a := audit(false); a.Findings != 0 {
+		t.Errorf("afterwards: %+v", a)
+	}
 }
 
 func TestDoctorOnTheEmbeddedStore(t *testing.T) {

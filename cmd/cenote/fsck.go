@@ -168,17 +168,11 @@ func quoted(s string) string {
 	return s
 }
 
+// printFinding writes a finding for people on a terminal, and a line with tabs into
+// a pipe, where a program reads it.
 func printFinding(v findingView, asJSON bool) error {
 	if asJSON {
 		return printJSON(os.Stdout, v)
-	}
-	mark, what := "✗", v.Text
-	if v.Mended != "" {
-		mark, what = "✓", v.Text+"\n             repaired: "+v.Mended
-	}
-	subject := v.Key
-	if v.Task != "" {
-		subject = "task " + v.Task
 	}
 	where := v.Queue
 	if v.Partition > 0 {
@@ -187,13 +181,29 @@ func printFinding(v findingView, asJSON bool) error {
 	if v.Group != "" {
 		where += "@" + v.Group
 	}
-	if where != "" {
-		where = "queue " + where + ", "
+	if !isTerminal(os.Stdout) {
+		return table(os.Stdout, nil, [][]string{{v.Damage, where, v.Task, v.Key, v.Text, v.Mended}})
 	}
-	_, err := fmt.Printf("%s %-9s  %s%s\n             %s\n", mark, v.Damage, where, subject, what)
+	mark, subject := "✗", v.Key
+	if v.Task != "" {
+		subject = "task " + v.Task
+	}
+	if where != "" {
+		subject = "queue " + where + ", " + subject
+	}
+	const indent = "             "
+	columns := terminalWidth(os.Stdout) - len(indent)
+	text := fold(v.Text, columns, indent)
+	if v.Mended != "" {
+		mark = "✓"
+		text += "\n" + indent + fold("repaired: "+v.Mended, columns, indent)
+	}
+	_, err := fmt.Printf("%s %-9s  %s\n%s%s\n", mark, v.Damage, subject, indent, text)
 	return err
 }
 
+// printAudited says what it all came to: on a terminal below the findings, and else on
+// stderr, so that a pipe has the findings alone.
 func printAudited(a store.Audited, asJSON bool) error {
 	if asJSON {
 		return printJSON(os.Stdout, fsckView{
@@ -218,7 +228,11 @@ func printAudited(a store.Audited, asJSON bool) error {
 	if a.Unsure > 0 {
 		fmt.Fprintf(&b, "%s could not be checked, as much changed meanwhile; try again\n", plural(a.Unsure, "thing"))
 	}
-	_, err := os.Stdout.WriteString(b.String())
+	w := os.Stdout
+	if !isTerminal(w) {
+		w = os.Stderr
+	}
+	_, err := w.WriteString(b.String())
 	return err
 }
 

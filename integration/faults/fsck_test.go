@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -16,17 +15,22 @@ import (
 // anything is found.
 func (b *bench) fsck(ctx context.Context, when string) store.Audited {
 	b.t.Helper()
-	s, err := store.New(b.rdb)
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	shown := 0
-	a, err := s.Audit(ctx, store.AuditOptions{Found: func(f store.Finding) {
+	return b.audit(ctx, store.AuditOptions{Found: func(f store.Finding) {
 		if shown++; shown <= mostProblems {
 			b.t.Errorf("I9: %s: %s, task %x, key %q: %s", when, f.Damage, f.ID, f.Key, f.Text)
 		}
 	}})
-	if err != nil && !errors.Is(err, context.Canceled) {
+}
+
+func (b *bench) audit(ctx context.Context, o store.AuditOptions) store.Audited {
+	b.t.Helper()
+	s, err := store.New(b.rdb)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	a, err := s.Audit(ctx, o)
+	if err != nil && ctx.Err() == nil {
 		b.t.Errorf("fsck: %v", err)
 	}
 	return a
@@ -88,5 +92,48 @@ func TestFsckUnderKills(t *testing.T) {
 	t.Logf("%d audits have seen %d tasks", audits, looked)
 	if audits < 10 || looked == 0 {
 		t.Errorf("%d audits have seen %d tasks: they prove nothing", audits, looked)
+	}
+}
+
+// TestFsckRepairsUnderLoad takes tasks out of their list while workers run others,
+// so that nobody would ever run them, and repairs that meanwhile: every task is done,
+// and none twice.
+func TestFsckRepairsUnderLoad(t *testing.T) {
+	t.Parallel()
+	const tasks, losses = 6000, 40
+	b := newBench(t, setup{worker: steady})
+	b.fleet.startMany(2)
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		b.load.spread(1000, upTo(tasks), func() error {
+			_, err := b.load.submit(brief())
+			return err
+		})
+	}()
+	var lost, mended int64
+	repair := func() {
+		a := b.audit(t.Context(), store.AuditOptions{Repair: true, Found: func(f store.Finding) {
+			if f.Damage != store.DamageOrphan {
+				t.Errorf("found %s, task %x, key %q: %s", f.Damage, f.ID, f.Key, f.Text)
+			}
+		}})
+		mended += a.Mended
+	}
+	for lost < losses && !isClosed(submitted) {
+		if err := b.rdb.RPop(t.Context(), root+"ready:1").Err(); err == nil {
+			lost++
+		}
+		if lost%5 == 0 {
+			repair()
+		}
+	}
+	eventually(t, "all tasks to be done", func() bool {
+		repair()
+		return isClosed(submitted) && b.load.heard.Load() == b.load.accepted.Load()
+	})
+	b.finish(rules{})
+	if lost < losses || mended != lost {
+		t.Errorf("%d tasks were lost and %d found again, want %d", lost, mended, losses)
 	}
 }
