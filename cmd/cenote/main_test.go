@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cenote-go/cenote/internal/redistest"
@@ -40,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"json":       scriptJSON,
 			"eventually": scriptEventually,
 			"seq":        scriptSeq,
+			"redis":      scriptRedis,
 		},
 	})
 }
@@ -102,4 +106,22 @@ func scriptSeq(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	ts.Check(f.Close())
+}
+
+// scriptRedis sends a command to the script's Redis: redis SET key value
+func scriptRedis(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: redis COMMAND...")
+	}
+	o, err := redis.ParseURL(ts.Getenv("REDIS"))
+	ts.Check(err)
+	rdb := redis.NewClient(o)
+	defer func() { _ = rdb.Close() }()
+	words := make([]any, len(args))
+	for i, a := range args {
+		words[i] = a
+	}
+	if err := rdb.Do(context.Background(), words...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		ts.Fatalf("%v: %v", args, err)
+	}
 }

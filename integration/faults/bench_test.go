@@ -150,6 +150,7 @@ func (b *bench) verdict(may rules) *report {
 	b.witness.stop()
 	b.fleet.verify()
 	b.checkKeys()
+	b.fsck(b.t.Context(), "at the end")
 	rep := check(readHistories(b.t, b.dir), may)
 	b.t.Log(rep)
 	for _, p := range rep.Problems {

@@ -17,6 +17,7 @@
 //	I5  nothing runs that was not submitted, and nothing under two ids
 //	I7  a task runs again only where a fault explains it
 //	I8  Redis keeps nothing that is not owned or does not expire
+//	I9  every task in Redis is in exactly one state: "cenote fsck" finds nothing
 //
 // A value says which run made it, so a completion by another run is another
 // value and cannot pass for the first.

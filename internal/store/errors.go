@@ -16,6 +16,19 @@ import (
 // ErrLapsed says that the consumer's lease is gone: others run its tasks now.
 var ErrLapsed = fmt.Errorf("store: %w", queue.ErrLeaseLost)
 
+// ErrNoQueue says that nobody has declared the queue.
+var ErrNoQueue = errors.New("store: no such queue")
+
+func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
+
+// ignoreNil is explain for what need not be there.
+func ignoreNil(err error) error {
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return explain(err)
+}
+
 // explain gives a Redis error the name it has in package queue and says what to
 // do about it. It keeps the original inside.
 func explain(err error) error {

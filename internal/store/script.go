@@ -59,6 +59,12 @@ var (
 	cancelScript  = loadScript("cancel")
 	recordScript  = loadScript("record")
 	sayScript     = loadScript("say")
+	placeScript   = loadScript("place")
+	siftScript    = loadScript("sift")
+	agesScript    = loadScript("ages")
+	tallyScript   = loadScript("tally")
+	mendScript    = loadScript("mend")
+	holdsScript   = loadScript("holds")
 )
 
 // args begins the arguments of a call: room for the command, the digest and the
@@ -98,6 +104,21 @@ func (s *script) runInt(ctx context.Context, rdb redis.UniversalClient, args []a
 		err = rdb.Process(ctx, cmd)
 	}
 	return cmd.Val(), explain(err)
+}
+
+// runText runs a script that replies with a text.
+func (s *script) runText(ctx context.Context, rdb redis.UniversalClient, args []any) (string, error) {
+	cmd := redis.NewCmd(ctx, args...)
+	err := rdb.Process(ctx, cmd)
+	if err != nil && isNoScript(err) {
+		args[0], args[1] = "EVAL", s.src
+		cmd = redis.NewCmd(ctx, args...)
+		err = rdb.Process(ctx, cmd)
+	}
+	if err != nil {
+		return "", explain(err)
+	}
+	return cmd.Text()
 }
 
 func isNoScript(err error) bool { return strings.HasPrefix(err.Error(), "NOSCRIPT") }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/cenote-go/cenote/internal/redistest"
 )
 
@@ -76,6 +78,27 @@ func tagOf(key string) string {
 	return tag
 }
 
+// everyDamage does what an audit repairs by each of its ways.
+func everyDamage(b *bed) {
+	b.t.Helper()
+	w := b.worker("slots", long)
+	twice := b.submit(msg())[0]
+	w.claim(1000)
+	nobody := strings.Repeat("n", 16)
+	for _, err := range []error{
+		b.rdb.HSet(b.ctx(), key("tasks"), strings.Repeat("o", 16), "x").Err(),
+		b.rdb.RPush(b.ctx(), key("ready:2"), twice[:]).Err(),
+		b.rdb.ZAdd(b.ctx(), key("dead"), redis.Z{Member: nobody}).Err(),
+		b.rdb.HSet(b.ctx(), key("notes"), nobody, "1 0 0 0").Err(),
+		b.rdb.HSet(b.ctx(), key("run:gone"), "#", "1").Err(),
+		b.rdb.Set(b.ctx(), key("result:")+nobody, "x", 0).Err(),
+	} {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
 // TestEveryScriptStaysInOneSlot watches what the scripts do on a real server: each
 // key that a script touches bears the hash tag of the keys it declared, or it
 // would fail on a cluster.
@@ -85,6 +108,10 @@ func TestEveryScriptStaysInOneSlot(t *testing.T) {
 	b := newBed(t, srv.Client(), nil, srv)
 	stop := monitor(t, srv.Addr())
 	everyVerb(b)
+	everyDamage(b)
+	if len(b.audit(true)) < 6 {
+		t.Error("an audit does not find what was done")
+	}
 	if err := b.rdb.Echo(b.ctx(), "end of the test").Err(); err != nil {
 		t.Fatal(err)
 	}

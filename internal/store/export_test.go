@@ -1,0 +1,9 @@
+package store
+
+import "context"
+
+// AuditIn is Audit with at most so many ids in memory and entries in a step.
+func (s *Store) AuditIn(ctx context.Context, o AuditOptions, most, step int) (Audited, error) {
+	o.most, o.step = most, step
+	return s.Audit(ctx, o)
+}
