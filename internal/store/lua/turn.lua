@@ -66,7 +66,9 @@ local function clock()
   return now
 end
 
--- 1. What became of the tasks in flight.
+-- 1. What became of the tasks in flight. A turn that is sent again has done all this:
+-- what it ended may be here once more, claimed by the other lane meanwhile. It only
+-- repeats whom it has put off.
 local stale, watched = {}, {}
 
 local function forget(ids)
@@ -91,16 +93,15 @@ if n > 0 then
     if watching then eyes = redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j)) end
     for k = 1, j - i + 1 do
       local id = ARGV[i + k - 1]
-      if fresh[id] then
+      if fresh[id] and not again then
         held[k], fresh[id] = '', nil
       end
-      if not held[k] then
-        if not again then stale[#stale + 1] = id end
-      elseif eyes and eyes[k] then
+      if held[k] and eyes and eyes[k] then
         watched[#watched + 1] = id
         if held[k] == '' then fresh[id] = true end
-      else
-        mine[#mine + 1] = id
+      elseif not again then
+        local to = held[k] and mine or stale
+        to[#to + 1] = id
       end
     end
   end
@@ -111,7 +112,7 @@ end
 local replies, gone = {}, {}
 local freed, parked, added = 0, false, false
 local born, ended = 0, false -- tasks that follow and are ready; whether the ending before was accepted
-local m = tonumber(ARGV[at])
+local m = again and 0 or tonumber(ARGV[at])
 if m > 0 then
   local held = {}
   for i = 1, m do held[i] = ARGV[at + 5 * i - 3] end
@@ -131,7 +132,7 @@ if m > 0 then
       have[i], fresh[id] = true, nil
     end
     if op == 'N' then
-      if ended and not again and redis.call('HSETNX', tasks, id, blob) == 1 then
+      if ended and redis.call('HSETNX', tasks, id, blob) == 1 then
         some = true
         if y ~= '' then redis.call('HSET', notes, id, y) end
         if x ~= '0' then
@@ -146,7 +147,7 @@ if m > 0 then
       if ended then redis.call('UNLINK', line .. 'part:' .. id) end
     elseif not have[i] then
       ended = false
-      if not again then stale[#stale + 1] = id end
+      stale[#stale + 1] = id
     elseif op == 'R' or op == 'X' then
       ended = true
       local to = x
