@@ -31,12 +31,29 @@ func (w *world) take(turn store.Turn, sorted bool) (said, string) {
 			out.tasks[i].Wire = nil // a message may have a time in it
 			out.tasks[i].Note.Expires = min(out.tasks[i].Note.Expires, 1)
 		}
-		if sorted {
+		if from := w.claimedOf(out.tasks, turn); sorted {
 			slices.SortFunc(out.tasks, byID)
+		} else {
+			slices.SortFunc(out.tasks[from:], byID)
 		}
 		return out, nil
 	})
 	return r, err
+}
+
+// claimedOf is how many of the tasks were claimed. What came over the bell stands
+// behind them in no particular order.
+func (w *world) claimedOf(tasks []store.Claimed, turn store.Turn) int {
+	n := len(tasks)
+	for n > 0 {
+		t := w.tasks[tasks[n-1].ID]
+		if t == nil || t.at != running || t.holder.name != turn.Consumer || !t.heard ||
+			slices.ContainsFunc(turn.Ends, func(e store.End) bool { return e.ID == t.id }) {
+			break
+		}
+		n--
+	}
+	return n
 }
 
 // ending is what the consumer says of a task, and what the model makes of it.
@@ -185,6 +202,10 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	}
 	w.wants("to run alone", r.alone, lone)
 	w.wants("to become empty", r.drain, drain)
+	// The ids of cancelled tasks in a bundle take part in what is drawn from it.
+	if short := len(claimed) + len(lostOnes) - len(r.tasks); short > 0 && short <= len(claimed) && w.cancelledDue(before) {
+		claimed = claimed[:len(claimed)-short]
+	}
 	if len(r.tasks) != len(claimed)+len(lostOnes) {
 		w.t.Fatalf("%s claimed %v, want %v and %v that came over the bell", k.name, r.tasks, claimed, lostOnes)
 	}
@@ -300,6 +321,11 @@ func (w *world) claims(k *mworker, turn store.Turn, before *dump, ready [3][]que
 		}
 	}
 	return claimed[:min(len(claimed), turn.Want)], false, false
+}
+
+// cancelledDue says whether a task that is due was cancelled and has left its id.
+func (w *world) cancelledDue(u *dump) bool {
+	return slices.ContainsFunc(u.due, func(id queue.TaskID) bool { return !w.tasks[id].there() })
 }
 
 // again sends a consumer's last turn once more, after others have taken their steps.
