@@ -11,7 +11,7 @@ type mutant struct {
 type edit struct{ file, old, new string }
 
 // storeTests are the model and the tests of the single scripts.
-const storeTests = "./internal/store"
+const storeTests = "./internal/store -rapid.shrinktime=100ms"
 
 const lua = "internal/store/lua/"
 

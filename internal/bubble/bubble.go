@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +49,60 @@ type Client struct {
 	mu    sync.Mutex
 	cut   bool
 	conns map[net.Conn]bool
+	dies  func(command, arg string) Moment
+}
+
+// Moment says whether a client dies at a command.
+type Moment int
+
+// The moments.
+const (
+	Never  Moment = iota
+	Before        // the command is not sent
+	After         // the server has done what it says; its reply is lost
+)
+
+// DieAt has the client cut off for good at a moment of pick's choice, which is told
+// every command that is about to be sent, with its first argument. It may be called
+// by several goroutines at once.
+func (c *Client) DieAt(pick func(command, arg string) Moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dies = pick
+}
+
+// wire is a connection that sees what is sent.
+type wire struct {
+	net.Conn
+	c    *Client
+	lost atomic.Bool // the next reply is
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.c.mu.Lock()
+	dies := w.c.dies
+	w.c.mu.Unlock()
+	if dies != nil {
+		if f := strings.SplitN(string(p), "\r\n", 6); len(f) == 6 && strings.HasPrefix(f[0], "*") {
+			switch dies(strings.ToLower(f[2]), f[4]) {
+			case Before:
+				w.c.Cut()
+				return 0, errCut
+			case After:
+				w.lost.Store(true)
+			}
+		}
+	}
+	return w.Conn.Write(p)
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 && w.lost.Load() {
+		w.c.Cut()
+		return 0, errCut
+	}
+	return n, err
 }
 
 var errCut = errors.New("bubble: the network is cut")
@@ -70,10 +126,12 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
 	}
 	conn, err := c.dial(ctx, network, addr)
-	if err == nil {
-		c.conns[conn] = true
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	w := &wire{Conn: conn, c: c}
+	c.conns[w] = true
+	return w, nil
 }
 
 // Cut ends all connections, and lets no new ones through until they are mended.

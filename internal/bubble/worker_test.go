@@ -48,7 +48,11 @@ type hand struct {
 
 func (r *room) work(cfg consumer.Config, routes ...queue.Route) *hand {
 	r.t.Helper()
-	rdb := r.Client()
+	return r.workOn(r.Client(), cfg, routes...)
+}
+
+func (r *room) workOn(rdb *bubble.Client, cfg consumer.Config, routes ...queue.Route) *hand {
+	r.t.Helper()
 	w, err := consumer.New(rdb, cfg, routes...)
 	if err != nil {
 		r.t.Fatal(err)
