@@ -5,12 +5,13 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -118,29 +119,57 @@ func (r runner) plant(ctx context.Context, m mutant) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	args := []string{"test", "-overlay", overlay, "-count=1", "-failfast", "-timeout", r.limit.String()}
+	args := []string{"test", "-json", "-overlay", overlay, "-count=1", "-timeout", r.limit.String()}
 	cmd := exec.CommandContext(ctx, "go", append(args, strings.Fields(m.tests)...)...)
 	cmd.Dir = r.root
+	// The first failure says all there is to know: the tests, all that they have
+	// started, end then.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return verdict{}, err
+	}
+	cmd.Stderr = cmd.Stdout
 	began := time.Now()
-	out, err := cmd.CombinedOutput()
-	v := verdict{took: time.Since(began)}
-	if r.verbose {
-		_, _ = os.Stdout.Write(out)
+	if err := cmd.Start(); err != nil {
+		return verdict{}, err
 	}
-	if ctx.Err() != nil {
+	blamed, said := r.follow(pipe)
+	if blamed != "" {
+		_ = cmd.Cancel()
+	}
+	err = cmd.Wait()
+	v := verdict{caught: blamed != "", by: blamed, took: time.Since(began)}
+	switch {
+	case ctx.Err() != nil:
 		return v, ctx.Err()
-	}
-	if err == nil {
+	case v.caught || err == nil:
 		return v, nil
 	}
-	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
-		return v, err
+	return v, fmt.Errorf("no test failed, but go test did: %w\n%s", err, said)
+}
+
+// follow reads what go test -json says until a test has failed, and returns that
+// test and what was said besides events of tests.
+func (r runner) follow(from io.Reader) (blamed string, said []byte) {
+	for lines := bufio.NewScanner(from); lines.Scan(); {
+		var e struct{ Action, Test, Output string }
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			e.Output = lines.Text() + "\n"
+		}
+		if r.verbose {
+			_, _ = os.Stdout.WriteString(e.Output)
+		}
+		if e.Test == "" {
+			said = append(said, e.Output...)
+		}
+		if e.Action == "fail" && e.Test != "" {
+			blamed, _, _ = strings.Cut(e.Test, "/")
+			return blamed, said
+		}
 	}
-	if bytes.Contains(out, []byte("[build failed]")) || bytes.Contains(out, []byte("[setup failed]")) {
-		return v, fmt.Errorf("it does not compile:\n%s", out)
-	}
-	v.caught, v.by = true, blame(string(out))
-	return v, nil
+	return "", said
 }
 
 // overlay writes the mutant's files into dir, and the file that tells go of them.
@@ -174,24 +203,4 @@ func (r runner) overlay(dir string, m mutant) (string, error) {
 	}
 	name := filepath.Join(dir, "overlay.json")
 	return name, os.WriteFile(name, data, 0o600)
-}
-
-var (
-	failure = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
-	hangs   = regexp.MustCompile(`(?m)^panic: test timed out[\s\S]*?running tests:\n\s+(\S+)`)
-	panics  = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)$`)
-)
-
-// blame finds out which test has failed.
-func blame(out string) string {
-	if at := failure.FindStringSubmatch(out); at != nil {
-		return at[1]
-	}
-	if at := hangs.FindStringSubmatch(out); at != nil {
-		return at[1] + " (hangs)"
-	}
-	if at := panics.FindStringSubmatch(out); at != nil {
-		return "panic: " + at[1]
-	}
-	return "?"
 }

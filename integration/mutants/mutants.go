@@ -13,6 +13,12 @@ type edit struct{ file, old, new string }
 // storeTests are the model and the tests of the single scripts.
 const storeTests = "./internal/store -rapid.shrinktime=100ms"
 
+// leaseTests are those about workers that lose their lease.
+const leaseTests = "./consumer ./internal/bubble -run Lease|LostWorker|Late|ComesBack"
+
+// replyTests are those about producers that lose their connection.
+const replyTests = "./producer ./internal/bubble -run CutOff|Loss"
+
 const lua = "internal/store/lua/"
 
 // mutants are bugs that were made before, here or elsewhere, or that are easily made.
@@ -51,7 +57,7 @@ var mutants = []mutant{
 			"p.former, p.consumer = p.consumer, newConsumerName()",
 			"p.former = \"\"",
 		}},
-		tests: "./consumer ./internal/bubble",
+		tests: leaseTests,
 	},
 	{
 		name: "leases by the client's clock",
@@ -117,7 +123,7 @@ var mutants = []mutant{
 			"m.catchUp(true)\n\t\t\tm.doubt()",
 			"",
 		}},
-		tests: "./producer ./internal/bubble",
+		tests: replyTests,
 	},
 	{
 		name: "what came over the bell is not taken over",
@@ -239,6 +245,6 @@ var mutants = []mutant{
 			"n := p.cancelRunning(queue.ErrLeaseLost)",
 			"n := 0",
 		}},
-		tests: "./consumer ./internal/bubble",
+		tests: leaseTests,
 	},
 }

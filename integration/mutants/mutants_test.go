@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -28,15 +29,15 @@ func TestMutantsFit(t *testing.T) {
 	}
 }
 
-func TestBlame(t *testing.T) {
+func TestTheFirstTestThatFailsIsBlamed(t *testing.T) {
 	for out, want := range map[string]string{
-		"=== RUN x\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/mini (0.00s)\nFAIL\n":      "TestA",
-		"panic: test timed out after 1s\n\trunning tests:\n\t\tTestB (1s)\n\ngoroutine 1\n": "TestB (hangs)",
-		"panic: oh\n\ngoroutine 1 [running]:\n":                                             "panic: oh",
-		"FAIL\n":                                                                            "?",
+		`{"Action":"output","Package":"p","Output":"hello\n"}` + "\n" +
+			`{"Action":"pass","Test":"TestA"}` + "\n" + `{"Action":"fail","Test":"TestB/mini"}` + "\n" + `{"Action":"fail","Test":"TestC"}`: "TestB",
+		`{"Action":"pass","Test":"TestA"}` + "\n" + `{"Action":"pass","Package":"p"}`: "",
+		"what is no event\n" + `{"Action":"fail","Package":"p"}`:                      "",
 	} {
-		if got := blame(out); got != want {
-			t.Errorf("%q is blamed on %q, want %q", out, got, want)
+		if got, _ := (runner{}).follow(strings.NewReader(out)); got != want {
+			t.Errorf("%s is blamed on %q, want %q", out, got, want)
 		}
 	}
 }
