@@ -221,6 +221,33 @@ var mutants = []mutant{
 		tests: storeTests,
 	},
 	{
+		name: "who was struck off answers",
+		edits: []edit{{
+			lua + "cancel.lua",
+			"if not heard then",
+			"if false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a task that cost two workers runs beside others when it is retried",
+		edits: []edit{{
+			lua + "turn.lua",
+			"line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])",
+			"line .. 'ready:' .. p, due[k])",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a token counts as a task",
+		edits: []edit{{
+			lua + "count.lua",
+			"if #e > 16 then running = running + 1 end",
+			"running = running + 1",
+		}},
+		tests: storeTests,
+	},
+	{
 		name: "what follows is stored although the ending was refused",
 		edits: []edit{{
 			lua + "turn.lua",

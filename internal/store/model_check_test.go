@@ -57,7 +57,6 @@ func (w *world) onePlace(x *mtask) {
 	if len(at) != 1 {
 		w.t.Fatalf("%v is in %d places: %v", x, len(at), at)
 	}
-	ready := fmt.Sprint("ready:", x.level)
 	var may []string
 	switch x.at {
 	case waiting:
@@ -68,7 +67,7 @@ func (w *world) onePlace(x *mtask) {
 	case waitDue:
 		may = []string{"due"}
 		if x.due <= w.now {
-			may = append(may, ready)
+			may = append(may, x.list())
 		}
 	case running:
 		may = []string{"run:" + x.holder.name}

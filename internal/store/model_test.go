@@ -662,7 +662,7 @@ func (w *world) look(t *rapid.T) {
 		want = queue.StateReady
 	case waitDue:
 		want = queue.StateScheduled
-		if slices.Contains(w.seen.ready[k.level], k.id) {
+		if !slices.Contains(w.seen.due, k.id) {
 			want = queue.StateReady
 		} else if k.attempts > 0 {
 			want = queue.StateRetry

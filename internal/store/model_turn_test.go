@@ -315,7 +315,7 @@ func (w *world) claims(k *mworker, turn store.Turn, before *dump, ready [3][]que
 	for p, ids := range ready {
 		claimed = append(claimed, live(ids)...)
 		for _, t := range due {
-			if t.level == p {
+			if t.list() == fmt.Sprint("ready:", p) {
 				claimed = append(claimed, t)
 			}
 		}
@@ -447,6 +447,8 @@ func (w *world) answer(t *rapid.T) {
 	})
 	delete(w.wishes(k), x.id)
 	switch {
+	case k.gone:
+		w.wants("the answer of one that is gone", a[0], store.AnswerNone)
 	case r.Answer != store.AnswerBefore:
 		w.wants("the answer", a[0], r.Answer)
 		w.answers[x.id] = answered{r.Answer, r.Token, w.now + time.Minute.Milliseconds()}

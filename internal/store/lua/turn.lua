@@ -316,7 +316,10 @@ local function promote(from)
       redis.call('HDEL', from .. 'tasks', unpack(due, i, j))
     elseif noted then
       local ns = redis.call('HMGET', notes, unpack(due, i, j))
-      for k = i, j do redis.call('RPUSH', line .. 'ready:' .. read_note(ns[k - i + 1]), due[k]) end
+      for k = i, j do
+        local p, _, c = read_note(ns[k - i + 1])
+        redis.call('RPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])
+      end
     else
       redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
     end
