@@ -4,6 +4,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 FUZZTIME    ?= 30s
 TESTTIME    ?= 18m
+CHECKS      ?= 5000
 PKG         ?= ./...
 GOLANGCI    := go tool -modfile=tools/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
@@ -60,6 +61,14 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 	  done; \
 	done; \
 	[ $$found -eq 1 ] || { echo "no fuzz target was found" >&2; exit 1; }
+
+.PHONY: model
+model: deps ## random sequences against a model of the protocol, CHECKS (5000) of them
+	go test -count=1 -timeout 2h -run '^TestModel$$' ./internal/store -rapid.checks=$$(( ($(CHECKS) + 1) / 2 )) $(ARGS)
+
+.PHONY: mutants
+mutants: deps ## plant bugs in the protocol, one at a time; the tests must see each (ARGS="-only NAME -v")
+	go run ./integration/mutants $(ARGS)
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml

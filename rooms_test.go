@@ -49,7 +49,8 @@ var rooms = map[string]room{
 
 	"admin/dashboard": {inside: []string{"queue", "internal/store", "admin"}},
 
-	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/bubble":    {inside: []string{"internal/embedded"}, outside: []string{goRedis}},
+	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis, goRedis + "/maintnotifications"}},
 	"internal/proctest":  {},
 	"internal/redistest": {inside: []string{"internal/proctest"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }

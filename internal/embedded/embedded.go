@@ -15,6 +15,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Store is a running embedded Redis. Its methods may be called concurrently.
@@ -88,6 +89,8 @@ func (s *Store) Client() *redis.Client {
 		Addr:     "embedded",
 		Password: s.password,
 		Dialer:   func(context.Context, string, string) (net.Conn, error) { return s.mini.Dial() },
+		// Else go-redis would ask the DNS where "embedded" is.
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }
 

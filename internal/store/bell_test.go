@@ -105,6 +105,20 @@ func TestNeverMoreOnTheBellThanConsumers(t *testing.T) {
 	})
 }
 
+func TestATokenThatWasHeardIsNoTask(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		w := b.worker("w", long)
+		w.claim(1)
+		high := msg()
+		high.Priority = queue.High
+		b.submit(high)
+		if r := w.hear(); r.Task != nil {
+			t.Fatalf("over the bell came %+v", r)
+		}
+		wants(t, "counts", b.counts(), store.Counts{Ready: 1, Consumers: 1})
+	})
+}
+
 func TestWhatWaitsIsNotOvertakenOverTheBell(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		first := b.submit(msg(), msg())

@@ -166,3 +166,21 @@ func TestACancelledKeyIsFreeWhenForgotten(t *testing.T) {
 		wants(t, "there once", len(b.worker("w", long).claim(10)), 1)
 	})
 }
+
+func TestTheAnswerOfAConsumerThatWasStruckOffIsNotHeard(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		id := b.submit(replied())[0]
+		lost := b.worker("lost", lapses)
+		lost.claim(1)
+		wants(t, "asked", b.cancel("asker.1", id)[0], store.AnswerWait)
+		b.pass(lapses)
+		mustLapse(b, "lost")
+		a, err := b.s.Answer(b.ctx(), line, "lost", []store.Reply{{
+			Wish: store.Wish{ID: id, Token: "asker.1"}, Answer: store.AnswerStopped,
+		}})
+		if err != nil || a[0] != store.AnswerNone {
+			t.Errorf("it answers that it was interrupted: %v, %v", a, err)
+		}
+		wants(t, "asked again", b.cancel("asker.1", id)[0], store.AnswerBefore)
+	})
+}

@@ -227,6 +227,36 @@ func TestATaskGivenBackWhileAloneStaysAlone(t *testing.T) {
 	})
 }
 
+// A task that has cost two workers and then failed in an ordinary way is still not to
+// be run beside others: neither must it take them along, nor they it.
+func TestATaskRetriedAfterTwoCrashesStaysAlone(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		poison := b.submit(keyed())[0]
+		b.crash("one", "two")
+		w := b.worker("w", long)
+		w.turn.Empty = true
+		again := func() *store.TurnReply {
+			e := ended(queue.VerdictRetry, poison, queue.StateDead)
+			e.Delay, e.Note = b.span(), store.Note{Level: 1, Attempts: 1, Crashes: 2}
+			w.take(0, e)
+			b.pass(b.span())
+			w.take(0) // what is due becomes ready
+			return w.take(1)
+		}
+		wantIDs(t, "alone", w.claim(1), poison)
+		if r := again(); !r.Alone || len(r.Tasks) != 1 {
+			t.Errorf("claimed among others: %+v", r)
+		}
+		e := ended(queue.VerdictRetry, poison, queue.StateDead)
+		e.Note = store.Note{Level: 1, Attempts: 2, Crashes: 2}
+		w.take(0, e)
+		w.take(0)
+		wants(t, "cancelled", b.cancel("asker.1", poison)[0], store.AnswerBefore)
+		wants(t, "left", b.counts(), store.Counts{Consumers: 1})
+		b.clean()
+	})
+}
+
 func TestTheTurnToRunAlonePassesOnWhenItsHolderIsLost(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		b.submit(msg())

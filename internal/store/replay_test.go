@@ -132,3 +132,43 @@ func TestStaleEndsAreRefusedAndTheOthersAreNot(t *testing.T) {
 		}
 	})
 }
+
+// A turn whose reply is lost is sent again while the other lane goes on: what it
+// ended may have come back to the same consumer meanwhile.
+func TestATurnTakenAgainDoesNotEndWhatTheOtherLaneHasNow(t *testing.T) {
+	for name, end := range map[string]func(queue.TaskID) store.End{
+		"done": done,
+		"done with an outcome": func(id queue.TaskID) store.End {
+			return ended(queue.VerdictDone, id, queue.StateSucceeded)
+		},
+		"retry": func(id queue.TaskID) store.End {
+			e := ended(queue.VerdictRetry, id, queue.StateDead)
+			e.Note = store.Note{Level: 1, Attempts: 1}
+			return e
+		},
+		"back": func(id queue.TaskID) store.End { return store.End{ID: id, Verdict: queue.VerdictGiveBack} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				id := b.submit(keyed())[0]
+				a := b.worker("w", long)
+				c := &worker{b: b, turn: a.turn}
+				c.turn.Lane = 1
+				a.claim(1)
+				a.take(0, end(id))
+				if b.state(id) == queue.StateUnknown {
+					b.submit(keyed()) // the key is free again
+				}
+				wantIDs(t, "the other lane", c.claim(1), id)
+				if r := a.again(0, end(id)); len(r.Tasks)+len(r.Stale) > 0 {
+					t.Errorf("the turn again: %+v", r)
+				}
+				wants(t, "the task", b.state(id), queue.StateRunning)
+				if r := c.take(0, done(id)); len(r.Stale) > 0 {
+					t.Error("its own end is refused")
+				}
+				b.clean()
+			})
+		})
+	}
+}

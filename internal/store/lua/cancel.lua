@@ -46,13 +46,17 @@ local answers = redis.call('MGET', unpack(keys))
 local dead = redis.call('EXISTS', line .. 'dead') == 1
 local off, is_off = {}, {} -- positions and ids of what is cancelled here
 local out, wishes, answered = {}, {}, {}
+-- Who was struck off knows nothing any more: another one has the task, or will.
+local heard = me == '' or redis.call('ZSCORE', line .. 'alive', me)
 for i = 1, n do
   local o = 5 * i - 3
   local id, x, blob = ids[i], ARGV[o + 1], ARGV[o + 4]
   local letter, token = string.sub(x, 1, 1), string.sub(x, 2)
   if me ~= '' then
     redis.call('HDEL', line .. 'stops:' .. me, id)
-    if letter ~= 'B' then
+    if not heard then
+      letter = ''
+    elseif letter ~= 'B' then
       redis.call('SET', keys[i], x, 'PX', 60000)
     elseif msgs[i] and holder[id] == me and not is_off[id] then
       off[#off + 1], is_off[id] = i, true

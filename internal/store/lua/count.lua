@@ -35,7 +35,9 @@ for _, c in ipairs(alive) do
     if #k == 16 then running = running + 1 end
   end
   if redis.call('TYPE', line .. 'taken:' .. c).ok == 'list' then
-    running = running + redis.call('LLEN', line .. 'taken:' .. c)
+    for _, e in ipairs(redis.call('LRANGE', line .. 'taken:' .. c, 0, -1)) do
+      if #e > 16 then running = running + 1 end
+    end
   end
 end
 return {ready, due, running, redis.call('ZCARD', line .. 'dead'), #alive}

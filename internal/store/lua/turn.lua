@@ -70,7 +70,9 @@ local function clock()
   return now
 end
 
--- 1. What became of the tasks in flight.
+-- 1. What became of the tasks in flight. A turn that is sent again has done all this:
+-- what it ended may be here once more, claimed by the other lane meanwhile. It only
+-- repeats whom it has put off.
 local stale, watched = {}, {}
 
 local function forget(ids, first, last)
@@ -95,7 +97,7 @@ local function finish(first, last, whole)
     local eyes = watching and redis.call('HMGET', line .. 'watch', unpack(ARGV, i, j))
     for k = i, j do
       local id = ARGV[k]
-      if not (held[k - i + 1] or fresh[id]) then
+      if not (held[k - i + 1] or fresh[id] and not again) then
         if not again then stale[#stale + 1] = id end
       elseif eyes and eyes[k - i + 1] then
         off[#off + 1] = id
@@ -109,6 +111,7 @@ local function finish(first, last, whole)
     for _, id in ipairs(mine) do watched[#watched + 1] = id end
     return false
   end
+  if again then return false end
   if inbox > 0 then
     for _, id in ipairs(mine) do fresh[id] = nil end
   end
@@ -131,7 +134,7 @@ end
 local replies, gone = {}, {}
 local freed, parked, added = 0, false, false
 local born, ended = 0, false -- tasks that follow and are ready; whether the ending before was accepted
-local m = tonumber(ARGV[at])
+local m = again and 0 or tonumber(ARGV[at])
 if m > 0 then
   local held = {}
   for i = 1, m do held[i] = ARGV[at + 5 * i - 3] end
@@ -151,7 +154,7 @@ if m > 0 then
       have[i], fresh[id] = true, nil
     end
     if op == 'N' then
-      if ended and not again and redis.call('HSETNX', tasks, id, blob) == 1 then
+      if ended and redis.call('HSETNX', tasks, id, blob) == 1 then
         rare = true
         if y ~= '' then redis.call('HSET', notes, id, y) end
         if x ~= '0' then
@@ -166,7 +169,7 @@ if m > 0 then
       if ended then redis.call('UNLINK', line .. 'part:' .. id) end
     elseif not have[i] then
       ended = false
-      if not again then stale[#stale + 1] = id end
+      stale[#stale + 1] = id
     elseif op == 'R' or op == 'X' then
       ended = true
       local to = x
@@ -337,7 +340,10 @@ local function promote(from)
       redis.call('HDEL', from .. 'tasks', unpack(due, i, j))
     elseif noted then
       local ns = redis.call('HMGET', notes, unpack(due, i, j))
-      for k = i, j do redis.call('RPUSH', line .. 'ready:' .. read_note(ns[k - i + 1]), due[k]) end
+      for k = i, j do
+        local p, _, c = read_note(ns[k - i + 1])
+        redis.call('RPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])
+      end
     else
       redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
     end

@@ -1,0 +1,277 @@
+package main
+
+// mutant is a bug to plant, and the tests that are to see it.
+type mutant struct {
+	name  string
+	edits []edit
+	tests string // what go test is told
+}
+
+// edit replaces a piece of a file that is there exactly once.
+type edit struct{ file, old, new string }
+
+// storeTests are the model and the tests of the single scripts.
+const storeTests = "./internal/store -rapid.shrinktime=100ms"
+
+// leaseTests are those about workers that lose their lease.
+const leaseTests = "./consumer ./internal/bubble -run Lease|LostWorker|Late|ComesBack"
+
+// replyTests are those about producers that lose their connection.
+const replyTests = "./producer ./internal/bubble -run CutOff|Loss"
+
+const lua = "internal/store/lua/"
+
+// mutants are bugs that were made before, here or elsewhere, or that are easily made.
+var mutants = []mutant{
+	{
+		name: "finish without a fence",
+		edits: []edit{{
+			lua + "turn.lua",
+			"local to = held[k] and mine or stale",
+			"local to = mine",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "finish with an outcome without a fence",
+		edits: []edit{{
+			lua + "turn.lua",
+			"elseif not have[i] then",
+			"elseif redis.call('HEXISTS', tasks, id) == 0 then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a struck-off consumer may take turns",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if not signed[1] then return {'lapsed'} end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "the same name after a lost lease",
+		edits: []edit{{
+			"consumer/keep.go",
+			"p.former, p.consumer = p.consumer, newConsumerName()",
+			"p.former = \"\"",
+		}},
+		tests: leaseTests,
+	},
+	{
+		name: "leases by the client's clock",
+		edits: []edit{
+			{lua + "beat.lua", "--@include _now", "local now = tonumber(ARGV[6])"},
+			{"internal/store/lease.go", "on, drop, former)", "on, drop, former, time.Now().UnixMilli())"},
+		},
+		tests: storeTests,
+	},
+	{
+		name: "a turn sent again is another turn",
+		edits: []edit{{
+			lua + "turn.lua",
+			"local again = last == tonumber(seq)",
+			"local again = false",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a turn sent again ends once more what is here again",
+		edits: []edit{
+			{lua + "turn.lua", "if fresh[id] and not again then", "if fresh[id] then"},
+			{lua + "turn.lua", "elseif not again then\n        local to", "else\n        local to"},
+			{lua + "turn.lua", "local m = again and 0 or tonumber(ARGV[at])", "local m = tonumber(ARGV[at])"},
+		},
+		tests: storeTests,
+	},
+	{
+		name: "a late turn is carried out",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if last > tonumber(seq) then return {'late'} end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a lone submission sent again is stored again",
+		edits: []edit{{
+			lua + "submit.lua",
+			"if last and tonumber(last) >= tonumber(ARGV[2]) then",
+			"if false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a batch sent again is stored again",
+		edits: []edit{{
+			lua + "submit.lua",
+			"local again = last and tonumber(last) >= tonumber(ARGV[2])",
+			"local again = false",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "the log is not read after a reconnect",
+		edits: []edit{{
+			"producer/mailbox.go",
+			"if b.isUp {\n\t\t\t\tb.mark()\n\t\t\t\tpoke = true\n\t\t\t} else {",
+			"if !b.isUp {",
+		}, {
+			"producer/mailbox.go",
+			"m.catchUp(true)\n\t\t\tm.doubt()",
+			"",
+		}},
+		tests: replyTests,
+	},
+	{
+		name: "what came over the bell is not taken over",
+		edits: []edit{{
+			lua + "_restore.lua",
+			"  drain_inbox(line, consumer)\n",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a wait at the bell outlives its consumer",
+		edits: []edit{{
+			lua + "_restore.lua",
+			"redis.call('SET', line .. 'taken:' .. consumer, 'gone', 'PX', 120000)",
+			"redis.call('DEL', line .. 'taken:' .. consumer)",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "what came over the bell is not put on the books",
+		edits: []edit{{
+			lua + "turn.lua",
+			"for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a retry loses the count of attempts",
+		edits: []edit{{
+			lua + "turn.lua",
+			"      redis.call('HSET', notes, id, y)\n",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name:  "crashes are not counted",
+		edits: []edit{{lua + "_restore.lua", "c = c + 1", "c = c"}},
+		tests: storeTests,
+	},
+	{
+		name: "signing off counts as a crash",
+		edits: []edit{{
+			lua + "leave.lua",
+			"restore(KEYS[1], ARGV[1], false)",
+			"restore(KEYS[1], ARGV[1], true)",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a task that fell due is not rung for",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if more > 0 then ring(line, more) end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "an earlier time is not rung for",
+		edits: []edit{{
+			lua + "submit.lua",
+			"if tonumber(head[2]) >= soonest then",
+			"if false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "nobody keeps the time when the keeper is lost",
+		edits: []edit{{
+			lua + "_restore.lua",
+			"    redis.call('DEL', line .. 'clock')\n    ring(line, 1)\n",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "cancel does not look at who runs it",
+		edits: []edit{{
+			lua + "cancel.lua",
+			"elseif holder[id] then",
+			"elseif false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a consumer cancels what is another's",
+		edits: []edit{{
+			lua + "cancel.lua",
+			"elseif msgs[i] and holder[id] == me and not is_off[id] then",
+			"elseif msgs[i] and not is_off[id] then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "who was struck off answers",
+		edits: []edit{{
+			lua + "cancel.lua",
+			"if not heard then",
+			"if false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a task that cost two workers runs beside others when it is retried",
+		edits: []edit{{
+			lua + "turn.lua",
+			"line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])",
+			"line .. 'ready:' .. p, due[k])",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a token counts as a task",
+		edits: []edit{{
+			lua + "count.lua",
+			"if #e > 16 then running = running + 1 end",
+			"running = running + 1",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "what follows is stored although the ending was refused",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if ended and redis.call('HSETNX', tasks, id, blob) == 1 then",
+			"if redis.call('HSETNX', tasks, id, blob) == 1 then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a task ends although somebody waits for its outcome",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if held[k] and eyes and eyes[k] then",
+			"if false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a worker goes on when its lease is over",
+		edits: []edit{{
+			"consumer/keep.go",
+			"n := p.cancelRunning(queue.ErrLeaseLost)",
+			"n := 0",
+		}},
+		tests: leaseTests,
+	},
+}
