@@ -359,6 +359,7 @@ func (b *linear) live(s *store.Store, r *rand.Rand, name string, over <-chan str
 			}
 			return true
 		})
+		turn.Empty = len(mine) == 0 // or what has cost two workers would never be run
 		call := b.h.now()
 		reply, err := s.Take(b.t.Context(), &turn)
 		again := false
