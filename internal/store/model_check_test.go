@@ -149,7 +149,7 @@ func (w *world) drain() {
 		var ends []ending
 		for _, x := range w.order {
 			if x.at == running {
-				e := store.End{ID: x.id, Verdict: queue.VerdictDone, ReplyTo: x.reply, Keep: x.keep}
+				e := store.End{ID: x.id, Verdict: queue.VerdictDone, ReplyTo: x.reply, Keep: x.keep, Apart: x.apart}
 				if x.reply != "" || x.keep > 0 || x.mustTell {
 					e.Outcome = &queue.Outcome{ID: x.id, State: queue.StateSucceeded}
 				}

@@ -102,6 +102,8 @@ type mtask struct {
 	known    bool // its holder knows that it has it
 	watchers []string
 	mustTell bool // somebody waits: it ends with an outcome
+	apart    bool // which travels by itself
+	putOff   bool // by the turn that is under way, as one of a group
 	died     int64
 	ends     int // how often it has ended since it was submitted
 }
@@ -496,7 +498,7 @@ func (w *world) strike(k *mworker, crashed bool) (back []*mtask) {
 }
 
 func (w *world) back(t *mtask) {
-	t.at, t.holder, t.heard, t.due, t.mustTell = waiting, nil, false, 0, false
+	t.at, t.holder, t.heard, t.due, t.mustTell, t.apart = waiting, nil, false, 0, false, false
 }
 
 // list is where a task waits that has come back.
@@ -690,7 +692,7 @@ func (w *world) finish(t *mtask, state queue.State, addrs []string, keep time.Du
 	if keep > 0 {
 		w.kept[t.id] = kept{state, w.now + keep.Milliseconds()}
 	}
-	t.watchers, t.mustTell, t.holder, t.heard = nil, false, nil, false
+	t.watchers, t.mustTell, t.apart, t.holder, t.heard = nil, false, false, nil, false
 	if state == queue.StateDead {
 		t.at, t.died = given, w.now
 		return

@@ -64,7 +64,7 @@ type ending struct {
 
 // end makes up how a task ends, the way a consumer would say it.
 func (w *world) end(t *mtask, verdict queue.VerdictKind) store.End {
-	e := store.End{ID: t.id, Verdict: verdict, ReplyTo: t.reply, Keep: t.keep, Attempt: t.attempts + 1}
+	e := store.End{ID: t.id, Verdict: verdict, ReplyTo: t.reply, Keep: t.keep, Attempt: t.attempts + 1, Apart: t.apart}
 	state := map[queue.VerdictKind]queue.State{
 		queue.VerdictDone: queue.StateSucceeded, queue.VerdictCancel: queue.StateCancelled,
 		queue.VerdictExpire: queue.StateExpired, queue.VerdictDead: queue.StateDead, queue.VerdictRetry: queue.StateDead,
@@ -149,10 +149,18 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	w.t.Helper()
 	lane := &k.lanes[turn.Lane]
 	turn.Number = lane.turn.Number + 1
-	// The plain ones are looked at first.
-	slices.SortStableFunc(ends, func(a, b ending) int {
-		return map[bool]int{true: 1}[!plain(a.end)] - map[bool]int{true: 1}[!plain(b.end)]
-	})
+	grouped := groups(ends)
+	// The plain ones are looked at first, then the groups.
+	rank := func(e ending) int {
+		if plain(e.end) {
+			return 0
+		}
+		if n := slices.Index(grouped, e.group()); n >= 0 {
+			return 1 + n
+		}
+		return 1 + len(grouped)
+	}
+	slices.SortStableFunc(ends, func(a, b ending) int { return rank(a) - rank(b) })
 	for _, e := range ends {
 		turn.Ends = append(turn.Ends, e.end)
 	}
@@ -171,8 +179,35 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 		ready[p] = slices.Clone(ready[p])
 	}
 	alone := slices.Clone(before.alone)
+	for _, addr := range grouped { // as a whole, or not at all
+		var off, mine []queue.TaskID
+		n := 0
+		for _, e := range ends {
+			switch t := e.t; {
+			case e.group() != addr:
+				continue
+			case t.at != running || t.holder != k:
+			case len(t.watchers) > 0:
+				off = append(off, t.id)
+			default:
+				mine = append(mine, t.id)
+			}
+			n++
+		}
+		if len(mine) == n {
+			continue
+		}
+		for _, id := range append(off, mine...) {
+			w.tasks[id].putOff, w.tasks[id].mustTell, w.tasks[id].apart = true, true, true
+		}
+		watched = append(watched, append(off, mine...)...)
+	}
+	puts := watched
+	watched = nil
 	for _, e := range ends {
 		switch t := e.t; {
+		case t.putOff:
+			t.putOff = false
 		case t.at != running || t.holder != k:
 			stale = append(stale, t.id)
 		case plain(e.end) && len(t.watchers) > 0:
@@ -190,6 +225,7 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 			}
 		}
 	}
+	watched = append(watched, puts...)
 	w.wants("refused", r.stale, stale)
 	w.wants("put off", r.watched, watched)
 
@@ -237,6 +273,29 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 
 func plain(e store.End) bool { return e.Verdict == queue.VerdictDone && e.Outcome == nil }
 
+// group is the address that e's outcome may be sent to together with others, if any.
+func (e ending) group() string {
+	if e.end.Keep > 0 || e.end.Next != nil || e.end.Part || e.end.Apart ||
+		!slices.Contains([]queue.VerdictKind{queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire}, e.end.Verdict) {
+		return ""
+	}
+	return e.end.ReplyTo
+}
+
+// groups are the addresses that more than one of the outcomes go to, in order.
+func groups(ends []ending) (grouped []string) {
+	seen := map[string]int{}
+	var order []string
+	for _, e := range ends {
+		if addr := e.group(); addr != "" {
+			if seen[addr]++; seen[addr] == 1 {
+				order = append(order, addr)
+			}
+		}
+	}
+	return slices.DeleteFunc(order, func(addr string) bool { return seen[addr] < 2 })
+}
+
 // apply does what an accepted ending does, and returns the task that follows.
 func (w *world) apply(e ending) *mtask {
 	t := e.t
@@ -268,6 +327,7 @@ func (w *world) apply(e ending) *mtask {
 		fallthrough
 	case queue.VerdictPark:
 		t.at, t.holder, t.heard, t.due, t.mustTell = waitDue, nil, false, w.now+e.end.Delay.Milliseconds(), false
+		t.apart = false
 	default:
 		w.back(t)
 	}
