@@ -1,0 +1,46 @@
+package queuetest
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// link is what a worker's connections go over, and can be cut.
+type link struct {
+	mu    sync.Mutex
+	off   bool
+	conns []net.Conn
+}
+
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer dials by way of the link.
+func (l *link) dialer(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.off {
+			// One that nobody is at the other end of. After errors of this function
+			// go-redis would try on by itself for a second after the client was closed.
+			near, far := net.Pipe()
+			return near, far.Close()
+		}
+		c, err := dial(ctx, network, addr)
+		if err == nil {
+			l.conns = append(l.conns, c)
+		}
+		return c, err
+	}
+}
+
+// cut ends all connections, now and for ever.
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.off = true
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.conns = nil
+}
