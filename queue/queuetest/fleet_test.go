@@ -3,9 +3,13 @@ package queuetest_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/producer"
@@ -163,26 +167,18 @@ func TestHandlerThatKillsItsWorkers(t *testing.T) {
 func TestKilledWorkerBeginsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := queuetest.NewFleet(t)
-		c := f.Client()
-		dead := false
+		began := 0
 		var w *queuetest.Worker
-		for range 50 {
-			_ = must[*queue.Future[string]](t)(crash.Submit(t.Context(), c, 1))
-		}
-		ready := make(chan struct{})
-		w = f.Work(consumer.Config{}, crash.Handler(func(context.Context, int) (string, error) {
-			<-ready
-			if dead {
-				t.Error("a task began after the worker was killed")
+		w = f.Work(consumer.Config{}, double.Handler(func(_ context.Context, n int) (int, error) {
+			if began++; n == 3 {
+				w.Kill()
 			}
-			dead = true
-			w.Kill()
-			return "", nil
+			return n, nil
 		}))
-		close(ready)
-		synctest.Wait()
-		time.Sleep(time.Minute)
-		equal(t, "began", dead, true)
+		time.AfterFunc(time.Minute, func() { f.Work(consumer.Config{}, double.Handler(twice)) })
+		ins := []int{1, 2, 3, 4, 5, 6}
+		equal(t, "values", must[[]int](t)(double.MapAll(t.Context(), f.Client(), slices.Values(ins), queue.Chunk(6))), []int{2, 4, 6, 8, 10, 12})
+		equal(t, "tasks that the killed worker began", began, 3)
 	})
 }
 
@@ -201,11 +197,26 @@ func TestKillOutsideABubble(t *testing.T) {
 	equal(t, "value", must[string](t)(fut.Get(t.Context())), "done")
 }
 
-// Code that makes its own clients and workers gets the store's.
+// Code that makes its own clients and workers gets the store's. However many of its
+// goroutines ask at a time, one test is no trouble to the next.
 func TestFleetRedis(t *testing.T) {
-	f := queuetest.NewFleet(t)
-	c := must[*producer.Client](t)(producer.New(f.Redis()))
-	defer func() { _ = c.Close() }()
-	f.Work(consumer.Config{}, double.Handler(twice))
-	equal(t, "value", must[int](t)(double.Call(t.Context(), c, 21)), 42)
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			f := queuetest.NewFleet(t)
+			rdb := f.Redis()
+			var all sync.WaitGroup
+			for range 200 {
+				all.Go(func() {
+					if err := rdb.BLPop(t.Context(), time.Second, "none").Err(); !errors.Is(err, redis.Nil) {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			c := must[*producer.Client](t)(producer.New(rdb))
+			defer func() { _ = c.Close() }()
+			f.Work(consumer.Config{}, double.Handler(twice))
+			equal(t, "value", must[int](t)(double.Call(t.Context(), c, 21)), 42)
+		})
+	}
 }

@@ -139,13 +139,16 @@ func TestInlineMiddleware(t *testing.T) {
 	mw := func(name string) queue.Middleware {
 		return func(h queue.Handler) queue.Handler {
 			return queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
+				if m.Key != "" || m.Delay != 0 || m.ID.IsZero() {
+					t.Errorf("a message arrives as %+v, with what does not travel", m)
+				}
 				seen = append(seen, name+" "+m.Type)
 				return h.Handle(ctx, m)
 			})
 		}
 	}
 	x := queuetest.Inline(t, double.Handler(twice)).Use(mw("outer"), mw("inner"))
-	equal(t, "value", must[int](t)(double.Call(t.Context(), x, 4)), 8)
+	equal(t, "value", must[int](t)(double.Call(t.Context(), x, 4, queue.ID("k"), queue.Delay(time.Hour))), 8)
 	equal(t, "middlewares", seen, []string{"outer double", "inner double"})
 }
 

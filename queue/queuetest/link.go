@@ -21,8 +21,8 @@ func (l *link) dialer(dial dialer) dialer {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.off {
-			// One that nobody is at the other end of. After errors of this function
-			// go-redis would try on by itself for a second after the client was closed.
+			// Nobody is at the other end. An error would have go-redis dial again and again,
+			// with pauses, and a killed worker take seconds to be gone.
 			near, far := net.Pipe()
 			return near, far.Close()
 		}

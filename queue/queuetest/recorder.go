@@ -52,7 +52,8 @@ type place struct {
 // handlers of the routes: when the call returns, the future is done. Delays, and the
 // waits between the attempts of a task that fails, take no time; a timeout does. A
 // task that nobody has a handler or an [Answer] for is refused with
-// [queue.ErrUnknownType].
+// [queue.ErrUnknownType]. A submission with the [queue.ID] of a task that runs at that
+// moment does not wait for it.
 func Inline(t testing.TB, routes ...queue.Route) *Recorder {
 	t.Helper()
 	r := newRecorder(t, routes)
