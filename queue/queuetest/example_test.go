@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenote-go/cenote/consumer"
+	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
 	"github.com/cenote-go/cenote/queue/queuetest"
 )
@@ -61,6 +62,32 @@ func ExampleRecord() {
 	// Ada 1h0m0s welcome-Ada 3
 }
 
+func ExampleSubmissions() {
+	inTest(func(t testing.TB) {
+		x := queuetest.Record(t)
+		_ = SignUp(context.Background(), x, "Ada")
+		_ = SignUp(context.Background(), x, "Bob")
+		for _, s := range queuetest.Submissions(t, x, Welcome) {
+			fmt.Println(s.In, s.Key, s.Queue, s.Delay, s.Priority)
+		}
+	})
+	// Output:
+	// Ada welcome-Ada default 1h0m0s normal
+	// Bob welcome-Bob default 1h0m0s normal
+}
+
+func ExampleRequireNone() {
+	inTest(func(t testing.TB) {
+		x := queuetest.Record(t)
+		queuetest.RequireNone(t, x, Welcome)
+		_ = SignUp(context.Background(), x, "Ada")
+		queuetest.RequireNone(t, x, Welcome) // fails
+	})
+	// Output:
+	// queuetest: "welcome" was submitted once, want never; this was submitted:
+	// 	1. welcome("Ada") on queue default, id "welcome-Ada", delay 1h0m0s, retries 3, keep 1h0m0s
+}
+
 func ExampleRequireSubmitted() {
 	inTest(func(t testing.TB) {
 		x := queuetest.Record(t)
@@ -91,6 +118,44 @@ func ExampleRecorder_Drain() {
 	// Welcome, Ada
 	// Welcome, Bob
 	// 2 tasks ran
+}
+
+func ExampleRecorder_RunOne() {
+	inTest(func(t testing.TB) {
+		var x *queuetest.Recorder
+		countdown := queue.NewTask[int, string]("countdown")
+		x = queuetest.Record(t, countdown.Handler(func(ctx context.Context, n int) (string, error) {
+			fmt.Println(n)
+			_, err := countdown.Submit(ctx, x, n-1, queue.Delay(time.Second))
+			return "", err
+		}))
+		_, _ = countdown.Submit(context.Background(), x, 10)
+		for range 3 { // Drain would have no end
+			x.RunOne()
+		}
+	})
+	// Output:
+	// 10
+	// 9
+	// 8
+}
+
+func ExampleRecorder_Use() {
+	inTest(func(t testing.TB) {
+		loud := func(h queue.Handler) queue.Handler {
+			return queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
+				fmt.Println("running", m.Type)
+				return h.Handle(ctx, m)
+			})
+		}
+		x := queuetest.Inline(t, Welcome.Handler(func(_ context.Context, name string) (string, error) {
+			return "Welcome, " + name, nil
+		})).Use(loud)
+		fmt.Println(Welcome.Call(context.Background(), x, "Ada"))
+	})
+	// Output:
+	// running welcome
+	// Welcome, Ada <nil>
 }
 
 func ExampleAnswer() {
@@ -135,6 +200,76 @@ func ExampleNewFleet() {
 		fmt.Println(Welcome.Call(context.Background(), f.Client(), "Ada"))
 	})
 	// Output: Welcome, Ada <nil>
+}
+
+// Code that makes its own producers and workers is given the fleet's Redis.
+func ExampleFleet_Redis() {
+	inTest(func(t testing.TB) {
+		f := queuetest.NewFleet(t)
+		c, err := producer.New(f.Redis())
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		fmt.Println(SignUp(context.Background(), c, "Ada"))
+		fmt.Println(c.Close())
+	})
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+// A worker that is stopped gives its handlers Config.Grace, and then hands their tasks
+// to others.
+func ExampleWorker_Stop() {
+	inTest(func(t testing.TB) {
+		f := queuetest.NewFleet(t)
+		began := make(chan struct{})
+		w := f.Work(consumer.Config{Grace: time.Millisecond}, Welcome.Handler(func(ctx context.Context, _ string) (string, error) {
+			close(began)
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}))
+		fut, err := Welcome.Submit(context.Background(), f.Client(), "Ada")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		<-began
+		w.Stop()
+		f.Work(consumer.Config{}, Welcome.Handler(func(_ context.Context, name string) (string, error) {
+			return "Welcome, " + name, nil
+		}))
+		fmt.Println(fut.Get(context.Background()))
+	})
+	// Output: Welcome, Ada <nil>
+}
+
+// A worker that is cut off from the store has its handlers stop before others begin.
+func ExampleWorker_CutOff() {
+	inTest(func(t testing.TB) {
+		f := queuetest.NewFleet(t)
+		began := make(chan struct{})
+		lease := consumer.Config{Lease: time.Second}
+		w := f.Work(lease, Welcome.Handler(func(ctx context.Context, _ string) (string, error) {
+			close(began)
+			<-ctx.Done()
+			fmt.Println(context.Cause(ctx))
+			return "", context.Cause(ctx)
+		}))
+		fut, err := Welcome.Submit(context.Background(), f.Client(), "Ada")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		<-began
+		w.CutOff()
+		f.Work(lease, Welcome.Handler(func(_ context.Context, name string) (string, error) {
+			return "Welcome, " + name, nil
+		}))
+		fmt.Println(fut.Get(context.Background()))
+		w.Reconnect()
+	})
+	// Output:
+	// the worker lost its lease; another one may run the task
+	// Welcome, Ada <nil>
 }
 
 // A worker is killed in the middle of a task, which another one runs again when the

@@ -182,6 +182,99 @@ func TestKilledWorkerBeginsNothing(t *testing.T) {
 	})
 }
 
+// The store knows at once that nobody is at the other end any more, as Redis does when a
+// process is killed: a dead worker is handed nothing.
+func TestDeadWorkersAreHandedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := queuetest.NewFleet(t)
+		w := f.Work(consumer.Config{}, double.Handler(twice))
+		synctest.Wait()
+		w.Kill()
+		began := time.Now()
+		fut := must[*queue.Future[int]](t)(double.Submit(t.Context(), f.Client(), 2))
+		f.Work(consumer.Config{}, double.Handler(twice))
+		equal(t, "value", must[int](t)(fut.Get(t.Context())), 4)
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("it took %v, as if the dead worker had had it", d)
+		}
+	})
+}
+
+func TestWorkerThatIsCutOffLosesItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := queuetest.NewFleet(t)
+		c := f.Client()
+		var causes []error
+		row := map[string]uint64{} // a store with a fence: the largest token wins
+		write := func(token uint64) bool {
+			if token < row["token"] {
+				return false
+			}
+			row["token"] = token
+			return true
+		}
+		let := make(chan struct{})
+		written := make(chan bool, 1)
+		w := f.Work(consumer.Config{}, crash.Handler(func(ctx context.Context, _ int) (string, error) {
+			<-ctx.Done()
+			causes = append(causes, context.Cause(ctx))
+			<-let // it does not heed that
+			written <- write(queue.FromContext(ctx).Token)
+			return "too late", nil
+		}), double.Handler(twice))
+		fut := must[*queue.Future[string]](t)(crash.Submit(t.Context(), c, 1))
+		synctest.Wait()
+		w.CutOff()
+		next := f.Work(consumer.Config{}, crash.Handler(func(ctx context.Context, _ int) (string, error) {
+			if !write(queue.FromContext(ctx).Token) {
+				t.Error("the second attempt's token is below the first's")
+			}
+			return "in time", nil
+		}))
+		equal(t, "value", must[string](t)(fut.Get(t.Context())), "in time")
+		is(t, errors.Join(causes...), queue.ErrLeaseLost)
+		w.Reconnect()
+		close(let)
+		equal(t, "the first attempt, which woke up late, has written", <-written, false)
+		time.Sleep(time.Minute)
+		equal(t, "value, later", must[string](t)(fut.Result()), "in time")
+		next.Stop()
+		equal(t, "value of the one that is back", must[int](t)(double.Call(t.Context(), c, 2)), 4)
+		equal(t, "leases it has lost", w.Stats().Lapsed, 1)
+	})
+}
+
+func TestShortCutDoesNoHarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := queuetest.NewFleet(t)
+		slow := queue.NewTask[int, int]("slow")
+		runs := 0
+		w := f.Work(consumer.Config{}, slow.Handler(func(ctx context.Context, n int) (int, error) {
+			runs++
+			select {
+			case <-time.After(20 * time.Second):
+				return n, nil
+			case <-ctx.Done():
+				return 0, context.Cause(ctx)
+			}
+		}))
+		fut := must[*queue.Future[int]](t)(slow.Submit(t.Context(), f.Client(), 7))
+		synctest.Wait()
+		w.CutOff()
+		time.Sleep(10 * time.Second)
+		w.Reconnect()
+		equal(t, "value", must[int](t)(fut.Get(t.Context())), 7)
+		equal(t, "runs", runs, 1)
+		w.Kill()
+		w.Reconnect()
+		g := must[*queue.Future[int]](t)(slow.Submit(t.Context(), f.Client(), 8))
+		time.Sleep(time.Hour)
+		if _, err := g.Result(); !queue.IsWait(err) || runs != 1 {
+			t.Errorf("a killed worker came back: %v, %d runs", err, runs)
+		}
+	})
+}
+
 func TestKillOutsideABubble(t *testing.T) {
 	f := queuetest.NewFleet(t)
 	began := make(chan struct{}, 1)

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// link is what a worker's connections go over, and can be cut.
+// link is what a worker's connections go over. It can be cut, and mended.
 type link struct {
 	mu    sync.Mutex
 	off   bool
@@ -34,7 +34,14 @@ func (l *link) dialer(dial dialer) dialer {
 	}
 }
 
-// cut ends all connections, now and for ever.
+// mend lets connections be made again.
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.off = false
+}
+
+// cut ends all connections, and keeps new ones from being made.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

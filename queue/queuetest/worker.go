@@ -79,8 +79,8 @@ func (w *Worker) report() {
 	}
 }
 
-// Kill ends the worker as SIGKILL or a power cut ends its process: from one moment to
-// the next the store hears nothing from it any more. Nothing is handed back; others take
+// Kill ends the worker as SIGKILL ends its process: its connections are cut, and from
+// one moment to the next the store hears nothing from it any more. Nothing is handed back; others take
 // its tasks over when its lease has lapsed (Config.Lease, 30 seconds unless set), and
 // each has lost one worker more. It does not wait, and may be called by a handler of the
 // worker itself, to die at that very point.
@@ -89,15 +89,32 @@ func (w *Worker) report() {
 // [queue.ErrWorkerLost] as the cause, and what they return goes nowhere. What a handler
 // does beyond that point, the killed process would not have done.
 func (w *Worker) Kill() {
-	w.link.cut()
 	w.mu.Lock()
 	w.killed = true
+	w.link.cut()
 	for cancel := range w.handlers {
 		(*cancel)(queue.ErrWorkerLost)
 	}
 	w.mu.Unlock()
 	w.Abort()
 	w.stop()
+}
+
+// CutOff takes the network away from the worker, which lives on and does not know it: its
+// handlers go on until it sees that its lease is over, by its own clock and a little
+// early. Then their contexts are cancelled, with [queue.ErrLeaseLost] as the cause, and
+// others take their tasks over. What a handler does that ignores its context is then done
+// twice at the same time; see [queue.Running]'s Token.
+func (w *Worker) CutOff() { w.link.cut() }
+
+// Reconnect ends CutOff. If that has cost the worker its lease, what it says about the
+// tasks it had is refused; it takes others. It does not bring a killed worker back.
+func (w *Worker) Reconnect() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.killed {
+		w.link.mend()
+	}
 }
 
 // mortal makes handlers end with the worker. It is the innermost middleware, so that
