@@ -138,6 +138,20 @@ func TestReadmeCallsAreTheExamples(t *testing.T) {
 	}
 }
 
+// The Go that the page on tests shows is a part of an example's tests.
+func TestTestingShowsTheExamples(t *testing.T) {
+	code := read(t, "../examples/checkout/shop_test.go")
+	blocks := regexp.MustCompile("(?s)\n```go\n(.*?)```\n").FindAllStringSubmatch(read(t, "testing.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("docs/testing.md shows no Go")
+	}
+	for _, b := range blocks {
+		if !strings.Contains(code, b[1]) {
+			t.Errorf("docs/testing.md shows what is not in examples/checkout/shop_test.go:\n%s", b[1])
+		}
+	}
+}
+
 // block returns the first fenced block of a language in a page.
 func block(t *testing.T, path, language string) string {
 	t.Helper()

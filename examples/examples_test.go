@@ -135,6 +135,17 @@ ada -1: a bug, seen at attempt 2: the handler panicked: negative amount
 	})
 }
 
+func TestCheckout(t *testing.T) {
+	bin := build(t, "checkout")
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, run(t, url, bin), `order 1 is paid: R001
+mail to ada@example.org: Thank you! Receipt: R001
+order 2 failed: order 2: the card was declined
+mail to bob@example.org: Your card was declined.
+`)
+	})
+}
+
 func TestPoolOfTwo(t *testing.T) {
 	bin := build(t, "pool-of-two")
 	tasks := func(out string) (numbers []string) {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Store is a running embedded Redis. Its methods may be called concurrently.
@@ -84,14 +83,16 @@ func (s *Store) URL() string {
 
 // Client makes a client of the store that goes by no network. The caller closes
 // it, before the store.
-func (s *Store) Client() *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Addr:     "embedded",
+func (s *Store) Client() *redis.Client { return redis.NewClient(s.Options()) }
+
+// Options are what a client of the store needs that goes by no network. They are the
+// caller's to change.
+func (s *Store) Options() *redis.Options {
+	return &redis.Options{
+		Addr:     "127.0.0.1:0", // nothing is there; a name go-redis would look up
 		Password: s.password,
 		Dialer:   func(context.Context, string, string) (net.Conn, error) { return s.mini.Dial() },
-		// Else go-redis would ask the DNS where "embedded" is.
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
 }
 
 // Close stops the store and drops all it holds. It may be called more than once.

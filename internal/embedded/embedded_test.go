@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,9 @@ func TestStartPrivateListensNowhere(t *testing.T) {
 	defer s.Close()
 	if s.Addr() != "" || s.URL() != "" {
 		t.Fatalf("Addr is %q and URL %q; a private store has neither", s.Addr(), s.URL())
+	}
+	if _, err := netip.ParseAddrPort(s.Options().Addr); err != nil {
+		t.Errorf("go-redis asks the resolver about the address of a private store: %v", err)
 	}
 	a, b := s.Client(), s.Client()
 	defer func() { _ = a.Close() }()
