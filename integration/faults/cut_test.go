@@ -140,16 +140,6 @@ func (b *bench) untilCut(knife *cutter, each func(*bench, *cutter)) {
 	}
 }
 
-// drained waits until Redis has no task.
-func (b *bench) drained() {
-	if !within(func() bool {
-		n, err := b.rdb.HLen(b.t.Context(), root+"tasks").Result()
-		return err == nil && n == 0
-	}) {
-		b.t.Errorf("waited %v in vain for Redis to be drained", patience)
-	}
-}
-
 // replaceWorker makes a worker drain and end, and starts another one.
 func replaceWorker(b *bench, _ *cutter) {
 	old := b.fleet.alive()[0]

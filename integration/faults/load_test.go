@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -16,12 +18,17 @@ import (
 type load struct {
 	t      testing.TB
 	client *producer.Client
+	rdb    *redis.Client // the client's
 	rec    *recorder
+	chains bool // every seventh task is followed by another one
 
 	last     atomic.Int64 // the last N
 	accepted atomic.Int64
 	heard    atomic.Int64 // futures that have said something
 	waiting  sync.WaitGroup
+
+	over   sync.Once
+	closed error
 }
 
 func newLoad(t testing.TB, c *producer.Client, rec *recorder) *load {
@@ -37,7 +44,11 @@ func (l *load) submit(j job, opts ...queue.Option) (*queue.Future[answer], error
 
 // resubmit submits a job that has its N.
 func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], error) {
-	l.rec.add(record{Op: opSubmit, N: j.N})
+	l.rec.add(record{Op: opSubmit, N: j.N, Poison: j.Poison != ""})
+	then := l.chains && j.N%7 == 0
+	if then {
+		opts = append(opts, queue.Then(after))
+	}
 	fut, err := work.Submit(context.Background(), l.client, j, opts...)
 	switch {
 	case errors.Is(err, queue.ErrStoreFull):
@@ -48,12 +59,18 @@ func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], err
 		return nil, err
 	}
 	noReply := errors.Is(fut.Err(), queue.ErrNoReply)
-	l.rec.add(record{Op: opAccept, N: j.N, ID: fut.ID().String(), NoReply: noReply})
+	l.rec.add(record{Op: opAccept, N: j.N, ID: fut.ID().String(), NoReply: noReply, Then: then})
 	l.accepted.Add(1)
 	if !noReply {
 		l.follow(j.N, fut)
 	}
 	return fut, nil
+}
+
+// close ends the producer and its connections.
+func (l *load) close() error {
+	l.over.Do(func() { l.closed = errors.Join(l.client.Close(), l.rdb.Close()) })
+	return l.closed
 }
 
 // follow writes down what the future says.
