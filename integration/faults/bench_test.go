@@ -71,15 +71,19 @@ type bench struct {
 	t       testing.TB
 	dir     string // of the histories
 	redis   *redistest.Server
-	rdb     *redis.Client // past any proxy
+	rdb     *redis.Client  // past any proxy
 	at      *redis.Options // what the producer and the workers find Redis by
 	fleet   *fleet
 	load    *load
 	witness *witness
 	notes   *recorder // what the bench itself has seen
 	line    string    // what the keys of the workers' line begin with
+	stream  string    // the key of the queue's stream, if it has one
 	leaves  []string  // names of keys that the test leaves on purpose
 }
+
+// password is that of users that tests make.
+const password = "sesame"
 
 // benchName is the name of the bench's own connections to Redis.
 const benchName = "bench"
@@ -97,7 +101,7 @@ func (b *bench) client() *redis.Client {
 type setup struct {
 	redisArgs []string
 	redisEnv  []string
-	user      string                        // whom the producer and the workers are to Redis; made with all rights, and no password
+	user      string                        // whom the producer and the workers are to Redis; made with all rights, see password
 	worker    workerConfig                  // Addr, Dir and Proc aside
 	reached   func(addr string) (at string) // says where the producer and the workers find the Redis at addr
 }
@@ -109,7 +113,7 @@ func newBench(t testing.TB, s setup) *bench {
 	b := &bench{t: t, dir: t.TempDir(), line: root, redis: redistest.StartIn(t, s.redisEnv, s.redisArgs...)}
 	b.rdb = b.client()
 	if s.user != "" {
-		if err := b.rdb.Do(t.Context(), "ACL", "SETUSER", s.user, "on", "nopass", "~*", "&*", "+@all").Err(); err != nil {
+		if err := b.rdb.Do(t.Context(), "ACL", "SETUSER", s.user, "on", ">"+password, "~*", "&*", "+@all").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +126,10 @@ func newBench(t testing.TB, s setup) *bench {
 	b.fleet = &fleet{t: t, cfg: cfg}
 
 	b.at = b.redis.Options()
-	b.at.Addr, b.at.Username = addr, s.user
+	b.at.Addr = addr
+	if s.user != "" {
+		b.at.Username, b.at.Password = s.user, password
+	}
 	b.notes = b.recorder("bench")
 	b.load = b.newLoad("producer")
 	b.witness = newWitness(t, b.client(), b.dir)
@@ -213,7 +220,7 @@ func (b *bench) drained() {
 	if !within(func() bool {
 		tasks, err := b.rdb.HLen(b.t.Context(), b.line+"tasks").Result()
 		dead, err2 := b.rdb.ZCard(b.t.Context(), b.line+"dead").Result()
-		return err == nil && err2 == nil && tasks == dead
+		return err == nil && err2 == nil && tasks == dead && (b.stream == "" || b.readByAll(b.stream))
 	}) {
 		b.giveUp("Redis is not drained")
 	}

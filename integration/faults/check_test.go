@@ -64,12 +64,12 @@ type life struct {
 	then      bool
 	accepted  string   // its id
 	ids       []string // all ids that it was seen under
-	runs      []span // in the order of the records
+	runs      []span   // in the order of the records
 	crashes   int
 	ended     map[string]int64 // runs that came to their end, and when
-	completed []string        // runs whose value was seen as the outcome, each once
-	failed    string          // the error that a future said
-	outcomes  int             // futures that said something
+	completed []string         // runs whose value was seen as the outcome, each once
+	failed    string           // the error that a future said
+	outcomes  int              // futures that said something
 	told      int
 	spoke     int64    // when its future said something
 	follows   []string // ids that the task was seen under that follows it

@@ -28,6 +28,7 @@ type load struct {
 	waiting  sync.WaitGroup
 
 	over   sync.Once
+	gone   atomic.Bool // it is closed
 	closed error
 }
 
@@ -69,6 +70,7 @@ func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], err
 
 // close ends the producer and its connections.
 func (l *load) close() error {
+	l.gone.Store(true)
 	l.over.Do(func() { l.closed = errors.Join(l.client.Close(), l.rdb.Close()) })
 	return l.closed
 }
@@ -116,7 +118,7 @@ func (l *load) spread(window int, more func(i int) bool, submit func() error) {
 	for range hands {
 		wg.Go(func() {
 			for range next {
-				if err := submit(); err != nil {
+				if err := submit(); err != nil && !l.gone.Load() {
 					l.t.Error(err)
 					failed.Add(1)
 				}
@@ -124,8 +126,8 @@ func (l *load) spread(window int, more func(i int) bool, submit func() error) {
 		})
 	}
 	base := l.heard.Load()
-	for i := 0; more(i); i++ {
-		if !within(func() bool { return int64(i)-failed.Load()-(l.heard.Load()-base) < int64(window) }) {
+	for i := 0; !l.gone.Load() && more(i); i++ {
+		if !within(func() bool { return l.gone.Load() || int64(i)-failed.Load()-(l.heard.Load()-base) < int64(window) }) {
 			l.t.Errorf("waited %v in vain for the futures of earlier submissions", patience)
 			break
 		}

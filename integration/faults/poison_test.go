@@ -11,10 +11,10 @@ import (
 
 // poisons are the ways in which a task ends the process that runs it.
 var poisons = map[string]func(){
-	"exit":    func() { os.Exit(3) },
-	"panic":   func() { go panic("poison"); time.Sleep(time.Hour) },
-	"stack":   func() { debug.SetMaxStack(1 << 20); deeper(0) },
-	"segv":    func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSEGV); time.Sleep(time.Hour) },
+	"exit":  func() { os.Exit(3) },
+	"panic": func() { go panic("poison"); time.Sleep(time.Hour) },
+	"stack": func() { debug.SetMaxStack(1 << 20); deeper(0) },
+	"segv":  func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSEGV); time.Sleep(time.Hour) },
 }
 
 // deeper overflows the stack.

@@ -79,7 +79,11 @@ func runWorker() error {
 
 // workAs works until it is told to stop, and closes what it has opened.
 func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
-	rdb := redis.NewClient(&redis.Options{Addr: cfg.Addr, Username: cfg.User})
+	o := &redis.Options{Addr: cfg.Addr}
+	if cfg.User != "" {
+		o.Username, o.Password = cfg.User, password
+	}
+	rdb := redis.NewClient(o)
 	defer func() { _ = rdb.Close() }()
 	r := &runner{proc: cfg.Proc, rec: rec}
 	w, err := consumer.New(rdb, consumer.Config{

@@ -142,7 +142,7 @@ func TestLateEnding(t *testing.T) {
 		slow.endsWell()
 	}
 	rep := b.finish(rules{Dups: rounds, Crashes: 1})
-	reached("%d late endings: accepted %d, refused %d", rounds, rep.Twice, rep.Stale)
+	reached("%d late endings: accepted %d, refused %d", rounds, rep.Twice, rep.Stale+rep.Lapsed)
 	if rep.Dups != rounds {
 		t.Errorf("%d runs again, want %d", rep.Dups, rounds)
 	}
