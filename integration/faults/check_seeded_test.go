@@ -170,6 +170,11 @@ func TestCheckerSees(t *testing.T) {
 				{T: 6, Op: opEnd, N: 1, ID: "aaa", Run: "w2.x"}, {T: 7, Op: opOutcome, N: 1, ID: "aaa", Run: "w2.x"},
 			}),
 		},
+		{
+			name: "an outcome of a task that nobody knows", bad: []record{{T: 1, Op: opTold, ID: "ccc", Error: "gone"}},
+			problem: "I5: submission 0, task ccc: never submitted",
+		},
+		{name: "an outcome of another task", may: rules{Others: true}, bad: []record{{T: 1, Op: opTold, ID: "ccc", Error: "gone"}}},
 		{name: "followed", bad: chained("n1", "w1.aaa")},
 		{name: "followed, and the follower runs again after a kill", bad: slices.Concat(chained("n1", "w1.aaa"), chained("n1", "w1.aaa")[6:]), may: rules{Dups: 1}},
 		{

@@ -69,26 +69,7 @@ func TestProducersKilled(t *testing.T) {
 	b.fleet.startMany(2)
 	rnd := newRand(t)
 	for k := range kills {
-		cfg := producerConfig{Addr: b.at.Addr, Dir: b.dir, Proc: fmt.Sprintf("producer-%d", k+1), First: (k + 1) * 1_000_000, Most: 500}
-		text, err := json.Marshal(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := proctest.Self(t, roleEnv+"=producer", configEnv+"="+string(text))
-		var said strings.Builder
-		cmd.Stderr = &said
-		p, err := proctest.Start(cmd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Kill)
-		// Somewhere in a batch: while it is written down, sent, or answered.
-		some := 200 + rnd.IntN(2000)
-		eventually(t, "a producer to submit", func() bool { return size64(historyPath(b.dir, cfg.Proc)) > int64(some*40) || p.Gone() })
-		if p.Gone() {
-			t.Fatalf("the producer has ended by itself: %s", said.String())
-		}
-		p.Kill()
+		b.killProducer(k, 8_000+rnd.Int64N(80_000))
 	}
 	rep := b.finish(rules{})
 	torn := rep.Submitted - rep.Accepted
@@ -96,6 +77,30 @@ func TestProducersKilled(t *testing.T) {
 		t.Errorf("%d accepted and %d not: no producer was killed in the middle", rep.Accepted, torn)
 	}
 	reached("%d kills, %d tasks accepted, %d lost; %d that nobody was told of, no batch in part", kills, rep.Accepted, rep.Lost, torn)
+}
+
+// killProducer starts a producer process and kills it when it has written down so
+// many bytes of history: somewhere in a batch, while it is noted, sent, or answered.
+func (b *bench) killProducer(k int, bytes int64) {
+	b.t.Helper()
+	cfg := producerConfig{Addr: b.at.Addr, Dir: b.dir, Proc: fmt.Sprintf("producer-%d", k+1), First: 1<<40 + k<<20, Most: 500}
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := proctest.Self(b.t, roleEnv+"=producer", configEnv+"="+string(text))
+	var said strings.Builder
+	cmd.Stderr = &said
+	p, err := proctest.Start(cmd)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(p.Kill)
+	eventually(b.t, "a producer to submit", func() bool { return size64(historyPath(b.dir, cfg.Proc)) > bytes || p.Gone() })
+	if p.Gone() {
+		b.t.Fatalf("the producer has ended by itself: %s", said.String())
+	}
+	p.Kill()
 }
 
 // size64 is how long a file is; 0 if it is not there.

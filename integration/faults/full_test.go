@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cenote-go/cenote/consumer"
-	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -35,7 +34,7 @@ func full(t *testing.T, what string, cfg workerConfig, stream string, opts ...qu
 	cfg.Lease = 3 * time.Second // for heartbeats while it is full
 	b := newBench(t, setup{worker: cfg, redisArgs: []string{"--maxmemory", fmt.Sprintf("%dmb", size(24, 64)), "--maxmemory-policy", "noeviction"}})
 	if stream != "" {
-		b.stream, b.line = store.Root(stream, 0)+"stream", store.Root(stream, 0)+"@g/"
+		b.onStream(stream, "g")
 		first := b.fleet.start() // makes the group
 		first.stop()
 		first.endsWell()
@@ -78,9 +77,11 @@ func full(t *testing.T, what string, cfg workerConfig, stream string, opts ...qu
 		}
 	}
 	b.unpad()
-	if _, err := b.load.submit(job{Ballast: make([]byte, 1024)}, opts...); err != nil {
-		t.Errorf("a submission after the drain: %v", err)
-	}
+	j := job{N: int(b.load.last.Add(1)), Ballast: make([]byte, 1024)}
+	eventually(t, "a submission after the drain", func() bool { // a stream is shortened by the next heartbeat
+		_, err := b.load.resubmit(j, opts...)
+		return err == nil
+	})
 	rep := b.finish(rules{})
 	reached("%d tasks filled it, %d refused: lost %d, run again %d, heartbeats and endings refused 0", rep.Accepted, rep.Refused, rep.Lost, rep.Dups)
 	if rep.Accepted != accepted+1 || rep.Refused < 2 {

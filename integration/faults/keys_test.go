@@ -11,6 +11,12 @@ import (
 // root is what the keys of the tests' queue begin with.
 var root = store.Root(queue.DefaultQueue, 0)
 
+// onStream makes the bench look at the line of a group of a stream queue.
+func (b *bench) onStream(name, group string) {
+	r := store.Root(name, 0)
+	b.stream, b.line = r+"stream", r+"@"+group+"/"
+}
+
 // survey writes down the keys that Redis has when all workers and producers have
 // gone, except those that the queue is known to have for ever or the test leaves.
 func (b *bench) survey() {

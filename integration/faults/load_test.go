@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,11 +95,11 @@ func (l *load) follow(n int, fut *queue.Future[answer]) {
 
 // insist submits one job under a key of its own, again and again until it is
 // accepted.
-func (l *load) insist(j job) error {
+func (l *load) insist(j job, opts ...queue.Option) error {
 	j.N = int(l.last.Add(1))
 	var err error
 	if !within(func() bool {
-		_, err = l.resubmit(j, queue.ID(fmt.Sprintf("job-%d", j.N)))
+		_, err = l.resubmit(j, append(slices.Clip(opts), queue.ID(fmt.Sprintf("job-%d", j.N)))...)
 		return err == nil
 	}) {
 		return fmt.Errorf("submission %d was not accepted within %v: %w", j.N, patience, err)

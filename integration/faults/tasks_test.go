@@ -11,6 +11,7 @@ type job struct {
 	Gate    string // a run of the task's first delivery lasts until this file exists
 	Heeding bool   // a run ends early when its context does
 	Poison  string // how a run ends its whole process, see poisons
+	Says    bool   // a run tells whoever waits
 	Ballast []byte // makes the message large
 }
 
@@ -21,6 +22,9 @@ type answer struct {
 }
 
 var work = queue.NewTask[job, answer]("faults.work")
+
+// slowly returns its argument, after a while. It is in no history.
+var slowly = queue.NewTask[int, int]("faults.slowly")
 
 // after follows work, if it is submitted so.
 var after = queue.NewTask[answer, answer]("faults.after")

@@ -89,7 +89,10 @@ func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
 	w, err := consumer.New(rdb, consumer.Config{
 		Queues: cfg.Queues, Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
 		Logger: stderrLog(),
-	}, work.Handler(r.run), after.Handler(r.runAfter))
+	}, work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
+		time.Sleep(70 * time.Millisecond)
+		return n, nil
+	}))
 	if err != nil {
 		return err
 	}
@@ -185,6 +188,9 @@ func (r *runner) runAfter(ctx context.Context, a answer) (answer, error) {
 func (r *runner) work(ctx context.Context, j job, task queue.Running) error {
 	if j.Poison != "" {
 		poisons[j.Poison]()
+	}
+	if j.Says {
+		queue.Logf(ctx, "task %d", j.N)
 	}
 	if j.Micros > 0 {
 		var heeded <-chan struct{}
