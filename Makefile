@@ -51,6 +51,15 @@ bench: deps ## compare with asynq, BullMQ and bare Redis (BENCH_QUICK=1 for a sh
 conformance: deps ## the pool's behaviours, row by row, on goroutines and over Redis (ROW=C27 for one)
 	@go test -count=1 -v -run 'TestConformance/.*/$(ROW:%=^%$$)' ./integration/conformance | grep -vE '^(=== |    --- PASS|        --- PASS|--- PASS|PASS)'
 
+.PHONY: chaos
+chaos: deps ## the long forms of the fault tests, as a table (RUN=TestPoison for one)
+	@cd integration/faults && go test -count=1 -timeout 3h -chaos $(if $(RUN),-run '$(RUN)') . | grep -vE '^(PASS|ok )'
+
+HOURS ?= 24
+.PHONY: soak
+soak: deps ## all faults at random over one load, for HOURS=24
+	@cd integration/faults && go test -count=1 -timeout 0 -run '^TestSoak$$' -soak $(HOURS)h . | grep -vE '^(PASS|ok )'
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@found=0; \

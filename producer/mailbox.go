@@ -60,7 +60,8 @@ type expected struct {
 // box is one log.
 type box struct {
 	log    string
-	up     chan struct{} // closed when the subscription first stands
+	up     chan struct{} // closed when the subscription first stands, or never will
+	err    error         // why it never will; set before up is closed
 	isUp   bool
 	behind bool   // the log has entries that were not delivered
 	marks  int    // how often behind was set: an entry may come while the log is read
@@ -147,7 +148,7 @@ func (m *mailbox) subscribe(ctx context.Context, at place) error {
 	}
 	select {
 	case <-b.up:
-		return nil
+		return b.err
 	case <-m.ctx.Done():
 		return errClosed
 	case <-ctx.Done():
@@ -205,6 +206,9 @@ func (m *mailbox) receive() {
 			if m.ctx.Err() != nil {
 				return
 			}
+			if errors.Is(err, queue.ErrDenied) {
+				m.refused(err)
+			}
 			wait = min(wait+50*time.Millisecond, time.Second)
 			pause(m.ctx, wait)
 			continue
@@ -222,6 +226,21 @@ func (m *mailbox) receive() {
 			m.deliverAll(h.Outcomes)
 		}
 		m.note(h)
+	}
+}
+
+// refused fails the submissions that wait for a subscription that Redis does not
+// allow: it would not come as long as nobody changes that.
+func (m *mailbox) refused(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for at, b := range m.boxes {
+		if !b.isUp {
+			b.err = err
+			close(b.up)
+			delete(m.boxes, at)
+			delete(m.logs, b.log)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 # The tests use Debian's own interpreter, which sees Debian's packages.
 /usr/bin/python3 -c 'import redis' 2>/dev/null || missing+=(python3-redis)
 /usr/bin/python3 -c 'import msgpack' 2>/dev/null || missing+=(python3-msgpack)
+# A clock that tests can put forward and back.
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(faketime)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 fail() {

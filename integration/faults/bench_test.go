@@ -71,15 +71,37 @@ type bench struct {
 	t       testing.TB
 	dir     string // of the histories
 	redis   *redistest.Server
-	rdb     *redis.Client // past any proxy
+	rdb     *redis.Client  // past any proxy
+	at      *redis.Options // what the producer and the workers find Redis by
 	fleet   *fleet
 	load    *load
 	witness *witness
+	notes   *recorder // what the bench itself has seen
+	line    string    // what the keys of the workers' line begin with
+	stream  string    // the key of the queue's stream, if it has one
+	leaves  []string  // names of keys that the test leaves on purpose
+}
+
+// password is that of users that tests make.
+const password = "sesame"
+
+// benchName is the name of the bench's own connections to Redis.
+const benchName = "bench"
+
+// client makes a client that passes any proxy.
+func (b *bench) client() *redis.Client {
+	o := b.redis.Options()
+	o.ClientName = benchName
+	c := redis.NewClient(o)
+	b.t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // setup is what benches differ in. The zero value is an ordinary one.
 type setup struct {
 	redisArgs []string
+	redisEnv  []string
+	user      string                        // whom the producer and the workers are to Redis; made with all rights, see password
 	worker    workerConfig                  // Addr, Dir and Proc aside
 	reached   func(addr string) (at string) // says where the producer and the workers find the Redis at addr
 }
@@ -88,33 +110,55 @@ type setup struct {
 // start.
 func newBench(t testing.TB, s setup) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), redis: redistest.Start(t, s.redisArgs...)}
-	b.rdb = b.redis.Client()
+	b := &bench{t: t, dir: t.TempDir(), line: root, redis: redistest.StartIn(t, s.redisEnv, s.redisArgs...)}
+	b.rdb = b.client()
+	if s.user != "" {
+		if err := b.rdb.Do(t.Context(), "ACL", "SETUSER", s.user, "on", ">"+password, "~*", "&*", "+@all").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	addr := b.redis.Addr()
 	if s.reached != nil {
 		addr = s.reached(addr)
 	}
 	cfg := s.worker
-	cfg.Addr, cfg.Dir = addr, b.dir
+	cfg.Addr, cfg.Dir, cfg.User = addr, b.dir, s.user
 	b.fleet = &fleet{t: t, cfg: cfg}
 
-	o := b.redis.Options()
-	o.Addr = addr
-	rdb := redis.NewClient(o)
-	t.Cleanup(func() { _ = rdb.Close() })
+	b.at = b.redis.Options()
+	b.at.Addr = addr
+	if s.user != "" {
+		b.at.Username, b.at.Password = s.user, password
+	}
+	b.notes = b.recorder("bench")
+	b.load = b.newLoad("producer")
+	b.witness = newWitness(t, b.client(), b.dir)
+	return b
+}
+
+// recorder makes a history for somebody in this process.
+func (b *bench) recorder(name string) *recorder {
+	b.t.Helper()
+	rec, err := newRecorder(b.dir, name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = rec.close() })
+	return rec
+}
+
+// newLoad makes a producer with connections of its own.
+func (b *bench) newLoad(name string) *load {
+	b.t.Helper()
+	rdb := redis.NewClient(b.at)
 	c, err := producer.New(rdb)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	rec, err := newRecorder(b.dir, "producer")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rec.close() })
-	b.load = newLoad(t, c, rec)
-	b.witness = newWitness(t, b.redis.Client(), b.dir)
-	return b
+	l := newLoad(b.t, c, b.recorder(name))
+	l.rdb = rdb
+	b.t.Cleanup(func() { _ = l.close() })
+	return l
 }
 
 // finish ends a test whose tasks have all been heard of: the workers drain, and
@@ -125,10 +169,12 @@ func (b *bench) finish(may rules) *report {
 		b.giveUp("waited in vain for futures")
 	}
 	b.forgotten()
+	b.drained()
 	b.fleet.stopAll()
-	if err := b.load.client.Close(); err != nil {
+	if err := b.load.close(); err != nil {
 		b.t.Errorf("close the producer: %v", err)
 	}
+	b.connections()
 	return b.verdict(may)
 }
 
@@ -149,8 +195,8 @@ func (b *bench) verdict(may rules) *report {
 	b.t.Helper()
 	b.witness.stop()
 	b.fleet.verify()
-	b.checkKeys()
 	b.fsck(b.t.Context(), "at the end")
+	b.survey()
 	rep := check(readHistories(b.t, b.dir), may)
 	b.t.Log(rep)
 	for _, p := range rep.Problems {
@@ -164,7 +210,19 @@ func (b *bench) forgotten() {
 	b.t.Helper()
 	living := int64(len(b.fleet.alive()))
 	eventually(b.t, "Redis to strike the dead workers off", func() bool {
-		n, err := b.rdb.ZCard(b.t.Context(), root+"alive").Result()
+		n, err := b.rdb.ZCard(b.t.Context(), b.line+"alive").Result()
 		return err == nil && n <= living
 	})
+}
+
+// drained waits until all that is left of tasks in Redis are dead ones.
+func (b *bench) drained() {
+	b.t.Helper()
+	if !within(func() bool {
+		tasks, err := b.rdb.HLen(b.t.Context(), b.line+"tasks").Result()
+		dead, err2 := b.rdb.ZCard(b.t.Context(), b.line+"dead").Result()
+		return err == nil && err2 == nil && tasks == dead && (b.stream == "" || b.readByAll(b.stream))
+	}) {
+		b.giveUp("Redis is not drained")
+	}
 }

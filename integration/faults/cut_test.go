@@ -2,10 +2,12 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -38,28 +40,49 @@ func (c *cutter) done() bool { return c.cuts.Load() >= c.wanted }
 // meanwhile, so nothing may need that.
 func TestReplyCut(t *testing.T) {
 	t.Parallel()
+	stream := steady
+	stream.Queues = []consumer.Queue{{Name: "events", Group: "g"}}
+	often := stream // trims with its heartbeats
+	often.Lease = 3 * time.Second
 	for _, c := range []struct {
 		verb string
-		cuts int64
+		cuts int
+		cfg  workerConfig
 		// each is what is done besides submitting, until the cuts are made
 		each func(b *bench, knife *cutter)
 	}{
-		{verb: "submit", cuts: 30},
-		{verb: "turn", cuts: 30},
-		{verb: "leave", cuts: 8, each: replaceWorker},
-		{verb: "blmove", cuts: 30},
-		{verb: "xrange", cuts: 30, each: cutSubscriptions},
-		{verb: "push:subscribe", cuts: 30, each: cutSubscriptions},
-		{verb: "push:message", cuts: 30},
+		{verb: "submit", cuts: 30, cfg: steady},
+		{verb: "turn", cuts: 30, cfg: steady},
+		{verb: "leave", cuts: 8, cfg: steady, each: replaceWorker},
+		{verb: "blmove", cuts: 30, cfg: steady},
+		{verb: "xrange", cuts: 30, cfg: steady, each: cutSubscriptions},
+		{verb: "push:subscribe", cuts: 30, cfg: steady, each: cutSubscriptions},
+		{verb: "push:message", cuts: 30, cfg: steady},
+		{verb: "cancel", cuts: 30, cfg: steady, each: cancelOne},
+		{verb: "open", cuts: 30, cfg: steady, each: cancelOne},
+		{verb: "declare", cuts: 30, cfg: steady, each: declareOne},
+		{verb: "say", cuts: 30, cfg: steady},
+		{verb: "record", cuts: 4, cfg: steady, each: mapSlowly},
+		{verb: "join", cuts: 8, cfg: stream, each: replaceWorker},
+		{verb: "trim", cuts: 4, cfg: often},
 	} {
 		t.Run(c.verb, func(t *testing.T) {
 			t.Parallel()
-			knife := &cutter{verb: c.verb, wanted: c.cuts}
-			b := newCutBench(t, steady, knife)
+			reached := inTable(t, "T9", "replies lost of "+c.verb)
+			knife := &cutter{verb: c.verb, wanted: int64(size(c.cuts, 100))}
+			b := newCutBench(t, c.cfg, knife)
+			if len(c.cfg.Queues) > 0 {
+				b.onStream("events", "g")
+			} else {
+				b.load.chains = true
+			}
 			b.fleet.startMany(2)
+			for _, p := range b.fleet.alive() {
+				eventually(t, "worker "+p.name+" to be ready", p.started)
+			}
 			b.untilCut(knife, c.each)
-			rep := b.finish(rules{})
-			t.Logf("%d replies of %s were cut", knife.cuts.Load(), c.verb)
+			rep := b.finish(rules{Others: c.each != nil})
+			reached("%d lost, %d tasks: lost %d, completed twice %d, run again %d", knife.cuts.Load(), rep.Accepted, rep.Lost, rep.Twice, rep.Dups)
 			if rep.Recovered > 0 || rep.Lapsed > 0 {
 				t.Errorf("%d tasks were taken over and %d leases lost: nothing was the matter with a worker", rep.Recovered, rep.Lapsed)
 			}
@@ -72,7 +95,8 @@ func TestReplyCut(t *testing.T) {
 // runs again must be explained by that.
 func TestHeartbeatCut(t *testing.T) {
 	t.Parallel()
-	knife := &cutter{verb: "beat", wanted: 30}
+	reached := inTable(t, "T9", "replies lost of beat")
+	knife := &cutter{verb: "beat", wanted: int64(size(30, 100))}
 	cfg := steady
 	cfg.Lease = 3 * time.Second
 	knife.held.Store(true) // a worker that cannot sign on says so and ends, as it should
@@ -88,8 +112,8 @@ func TestHeartbeatCut(t *testing.T) {
 	})
 	b.load.wait()
 	lost := int(b.fleet.lapsed())
-	b.finish(rules{Dups: lost * b.fleet.inFlight(), Crashes: lost})
-	t.Logf("%d replies of beat were cut", knife.cuts.Load())
+	rep := b.finish(rules{Dups: lost * b.fleet.inFlight(), Crashes: lost})
+	reached("%d lost, %d tasks: lost %d, completed twice %d, run again %d", knife.cuts.Load(), rep.Accepted, rep.Lost, rep.Twice, rep.Dups)
 }
 
 // newCutBench makes a bench whose producer and workers meet the knife.
@@ -120,12 +144,14 @@ func (b *bench) untilCut(knife *cutter, each func(*bench, *cutter)) {
 		before := b.load.heard.Load()
 		few := 1 + round%4
 		b.load.spread(few, upTo(few), func() error {
-			j := job{Micros: 200 * (round % 3), N: int(b.load.last.Add(1))}
+			j := job{Micros: 200 * (round % 3), N: int(b.load.last.Add(1)), Says: knife.verb == "say"}
 			var opts []queue.Option
-			switch j.N % 4 {
-			case 1:
+			switch {
+			case b.stream != "":
+				opts = append(opts, queue.OnStream("events"), queue.ReplyFrom("g"))
+			case j.N%4 == 1:
 				opts = append(opts, queue.ID(fmt.Sprintf("job-%d", j.N)))
-			case 2:
+			case j.N%4 == 2:
 				opts = append(opts, queue.Prioritized(queue.High))
 			}
 			_, err := b.load.resubmit(j, opts...)
@@ -140,22 +166,56 @@ func (b *bench) untilCut(knife *cutter, each func(*bench, *cutter)) {
 	}
 }
 
-// drained waits until Redis has no task.
-func (b *bench) drained() {
-	if !within(func() bool {
-		n, err := b.rdb.HLen(b.t.Context(), root+"tasks").Result()
-		return err == nil && n == 0
-	}) {
-		b.t.Errorf("waited %v in vain for Redis to be drained", patience)
-	}
-}
-
 // replaceWorker makes a worker drain and end, and starts another one.
 func replaceWorker(b *bench, _ *cutter) {
 	old := b.fleet.alive()[0]
 	b.fleet.start()
 	old.stop()
 	old.endsWell()
+}
+
+// cancelOne submits a task that is not to start yet, asks for it by its id, and
+// cancels it.
+func cancelOne(b *bench, _ *cutter) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	fut, err := work.Submit(ctx, b.load.client, job{}, queue.Delay(time.Hour))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := work.Open(ctx, b.load.client, fut.ID()); err != nil {
+		b.t.Errorf("open a task that waits: %v", err)
+	}
+	if r, err := fut.Cancel(ctx); r != queue.CancelBeforeStart || err != nil {
+		b.t.Errorf("cancelling a task that waits: %v, %v", r, err)
+	}
+}
+
+// declareOne declares a queue, twice.
+func declareOne(b *bench, _ *cutter) {
+	b.t.Helper()
+	name := fmt.Sprintf("queue-%d", b.load.last.Load())
+	want := queue.Layout{Kind: queue.KindList, Partitions: 3}
+	for range 2 {
+		if got, err := b.load.client.Declare(b.t.Context(), name, want); err != nil || got.Partitions != 3 {
+			b.t.Errorf("declare %s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// mapSlowly runs a chunk that takes long enough to put on record what it has come to.
+func mapSlowly(b *bench, _ *cutter) {
+	b.t.Helper()
+	n := 0
+	for i, err := range slowly.Map(b.t.Context(), b.load.client, slices.Values([]int{0, 1, 2, 3, 4, 5, 6, 7}), queue.Chunk(8)) {
+		if err != nil || i != n {
+			b.t.Fatalf("item %d of a Map is %d, %v", n, i, err)
+		}
+		n++
+	}
+	if n != 8 {
+		b.t.Errorf("a Map of 8 items has %d values", n)
+	}
 }
 
 // cutSubscriptions cuts all subscriptions.

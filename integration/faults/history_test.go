@@ -26,6 +26,12 @@ const (
 	opEnd     = "end"     // worker: that run is about to return its value
 	opBroke   = "broke"   // worker: that run is about to return error instead
 	opStats   = "stats"   // worker: its consumer.Stats have changed
+	opNext    = "next"    // worker: a run begins of task id, which follows n's run
+	opNextEnd = "nextend" // worker: that run is about to return its value
+	opBase    = "base"    // worker: what it uses before it begins
+	opRest    = "rest"    // worker: what it uses when it has ended
+	opKey     = "key"     // bench: Redis has kept a key although all is done
+	opConn    = "conn"    // bench: a connection to Redis is left although all is done
 )
 
 // record is one line of a history.
@@ -40,6 +46,11 @@ type record struct {
 	Token   uint64 `json:"token,omitempty"`
 	Entry   string `json:"entry,omitempty"` // told: the reply log's entry
 	NoReply bool   `json:"no_reply,omitempty"`
+	Then    bool   `json:"then,omitempty"`   // accept: a task follows
+	Poison  bool   `json:"poison,omitempty"` // submit: a run of it ends its process
+	Batch   string `json:"batch,omitempty"`  // submit: what was submitted by one call
+	Use     *use   `json:"use,omitempty"`
+	Key     *kept  `json:"key,omitempty"`
 	Error   string `json:"error,omitempty"`
 	Stats   *stats `json:"stats,omitempty"`
 }
@@ -47,6 +58,19 @@ type record struct {
 // stats is the part of consumer.Stats that tests look at.
 type stats struct {
 	Succeeded, Refused, Recovered, Lapsed, GivenBack int64
+}
+
+// use is what a process uses.
+type use struct {
+	Goroutines, Files int
+}
+
+// kept is a key of Redis.
+type kept struct {
+	Name    string        `json:"name"`
+	Kind    string        `json:"kind"`
+	Left    time.Duration `json:"left"` // until it expires; negative for never
+	Content string        `json:"content,omitempty"`
 }
 
 func (r record) String() string {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cenote-go/cenote/internal/store"
@@ -10,21 +11,22 @@ import (
 // root is what the keys of the tests' queue begin with.
 var root = store.Root(queue.DefaultQueue, 0)
 
-// checkKeys looks at what is left in Redis when all workers and producers have
-// gone: how the queue is laid out, and what expires by itself.
-func (b *bench) checkKeys() {
+// onStream makes the bench look at the line of a group of a stream queue.
+func (b *bench) onStream(name, group string) {
+	r := store.Root(name, 0)
+	b.stream, b.line = r+"stream", r+"@"+group+"/"
+}
+
+// survey writes down the keys that Redis has when all workers and producers have
+// gone, except those that the queue is known to have for ever or the test leaves.
+func (b *bench) survey() {
 	b.t.Helper()
 	ctx := b.t.Context()
-	left := 0
 	keys := b.rdb.Scan(ctx, 0, "*", 1000).Iterator()
 	for keys.Next(ctx) {
 		key := keys.Val()
-		name, ours := strings.CutPrefix(key, root)
-		switch {
-		case key == "cenote:queues", name == "conf":
-			continue
-		case !ours:
-			b.t.Errorf("I8: key %q is nobody's", key)
+		_, name, _ := strings.Cut(key, "}:")
+		if constant(key) || slices.Contains(b.leaves, name) || name == "bell" && b.onlyTokens(key) || name == "stream" && b.readByAll(key) {
 			continue
 		}
 		ttl, err := b.rdb.PTTL(ctx, key).Result()
@@ -32,18 +34,51 @@ func (b *bench) checkKeys() {
 			b.t.Errorf("I8: key %q: %v", key, err)
 			continue
 		}
-		if ttl == -2 || ttl > 0 { // it has expired meanwhile, or will
+		if ttl == -2 { // it has expired meanwhile
 			continue
 		}
-		if name == "bell" && b.onlyTokens(key) {
-			continue
+		k := &kept{Name: key, Left: ttl, Kind: b.rdb.Type(ctx, key).Val()}
+		if ttl < 0 {
+			k.Content = b.content(key)
 		}
-		if left++; left <= mostProblems {
-			b.t.Errorf("I8: key %q (%s) is left over and never expires: %s", key, b.rdb.Type(ctx, key).Val(), b.content(key))
-		}
+		b.notes.add(record{Op: opKey, Key: k})
 	}
 	if err := keys.Err(); err != nil {
 		b.t.Errorf("I8: list the keys: %v", err)
+	}
+}
+
+// readByAll reports whether every group has read all of a stream.
+func (b *bench) readByAll(key string) bool {
+	groups, err := b.rdb.XInfoGroups(b.t.Context(), key).Result()
+	for _, g := range groups {
+		if g.Lag != 0 {
+			return false
+		}
+	}
+	return err == nil && len(groups) > 0
+}
+
+// connections writes down the connections to Redis that are left although all
+// workers and producers have gone.
+func (b *bench) connections() {
+	b.t.Helper()
+	var left []string
+	within(func() bool {
+		left = left[:0]
+		list, err := b.rdb.ClientList(b.t.Context()).Result()
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(list) {
+			if !strings.Contains(line, " name="+benchName+" ") {
+				left = append(left, strings.TrimSpace(line))
+			}
+		}
+		return len(left) == 0
+	})
+	for _, line := range left {
+		b.notes.add(record{Op: opConn, Error: line})
 	}
 }
 

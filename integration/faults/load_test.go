@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
@@ -16,12 +19,18 @@ import (
 type load struct {
 	t      testing.TB
 	client *producer.Client
+	rdb    *redis.Client // the client's
 	rec    *recorder
+	chains bool // every seventh task is followed by another one
 
 	last     atomic.Int64 // the last N
 	accepted atomic.Int64
 	heard    atomic.Int64 // futures that have said something
 	waiting  sync.WaitGroup
+
+	over   sync.Once
+	gone   atomic.Bool // it is closed
+	closed error
 }
 
 func newLoad(t testing.TB, c *producer.Client, rec *recorder) *load {
@@ -37,7 +46,11 @@ func (l *load) submit(j job, opts ...queue.Option) (*queue.Future[answer], error
 
 // resubmit submits a job that has its N.
 func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], error) {
-	l.rec.add(record{Op: opSubmit, N: j.N})
+	l.rec.add(record{Op: opSubmit, N: j.N, Poison: j.Poison != ""})
+	then := l.chains && j.N%7 == 0
+	if then {
+		opts = append(opts, queue.Then(after))
+	}
 	fut, err := work.Submit(context.Background(), l.client, j, opts...)
 	switch {
 	case errors.Is(err, queue.ErrStoreFull):
@@ -48,12 +61,19 @@ func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], err
 		return nil, err
 	}
 	noReply := errors.Is(fut.Err(), queue.ErrNoReply)
-	l.rec.add(record{Op: opAccept, N: j.N, ID: fut.ID().String(), NoReply: noReply})
+	l.rec.add(record{Op: opAccept, N: j.N, ID: fut.ID().String(), NoReply: noReply, Then: then})
 	l.accepted.Add(1)
 	if !noReply {
 		l.follow(j.N, fut)
 	}
 	return fut, nil
+}
+
+// close ends the producer and its connections.
+func (l *load) close() error {
+	l.gone.Store(true)
+	l.over.Do(func() { l.closed = errors.Join(l.client.Close(), l.rdb.Close()) })
+	return l.closed
 }
 
 // follow writes down what the future says.
@@ -75,11 +95,11 @@ func (l *load) follow(n int, fut *queue.Future[answer]) {
 
 // insist submits one job under a key of its own, again and again until it is
 // accepted.
-func (l *load) insist(j job) error {
+func (l *load) insist(j job, opts ...queue.Option) error {
 	j.N = int(l.last.Add(1))
 	var err error
 	if !within(func() bool {
-		_, err = l.resubmit(j, queue.ID(fmt.Sprintf("job-%d", j.N)))
+		_, err = l.resubmit(j, append(slices.Clip(opts), queue.ID(fmt.Sprintf("job-%d", j.N)))...)
 		return err == nil
 	}) {
 		return fmt.Errorf("submission %d was not accepted within %v: %w", j.N, patience, err)
@@ -99,7 +119,7 @@ func (l *load) spread(window int, more func(i int) bool, submit func() error) {
 	for range hands {
 		wg.Go(func() {
 			for range next {
-				if err := submit(); err != nil {
+				if err := submit(); err != nil && !l.gone.Load() {
 					l.t.Error(err)
 					failed.Add(1)
 				}
@@ -107,8 +127,8 @@ func (l *load) spread(window int, more func(i int) bool, submit func() error) {
 		})
 	}
 	base := l.heard.Load()
-	for i := 0; more(i); i++ {
-		if !within(func() bool { return int64(i)-failed.Load()-(l.heard.Load()-base) < int64(window) }) {
+	for i := 0; !l.gone.Load() && more(i); i++ {
+		if !within(func() bool { return l.gone.Load() || int64(i)-failed.Load()-(l.heard.Load()-base) < int64(window) }) {
 			l.t.Errorf("waited %v in vain for the futures of earlier submissions", patience)
 			break
 		}

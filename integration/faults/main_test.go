@@ -9,8 +9,13 @@ import (
 const roleEnv = "CENOTE_FAULT_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleEnv) == "worker" {
-		os.Exit(workerMain())
+	switch os.Getenv(roleEnv) {
+	case "worker":
+		os.Exit(playing("worker", runWorker))
+	case "producer":
+		os.Exit(playing("producer", runProducer))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	table.print(os.Stdout)
+	os.Exit(code)
 }

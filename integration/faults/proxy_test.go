@@ -27,9 +27,10 @@ type proxy struct {
 
 	mu      sync.Mutex
 	conns   map[net.Conn]struct{}
-	cut     func(exchange) bool // asked about every reply and push
-	hold    func(exchange)      // called with every command before it goes on
-	orphan  func(exchange) bool // asked about every command sent: leave it without its client?
+	cut     func(exchange) bool   // asked about every reply and push
+	hold    func(exchange)        // called with every command before it goes on
+	orphan  func(exchange) bool   // asked about every command sent: leave it without its client?
+	fail    func(exchange) string // asked about every command sent: the error to reply with instead, or ""
 	closed  bool
 	running sync.WaitGroup
 }
@@ -74,6 +75,26 @@ func (p *proxy) leave(f func(exchange) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.orphan = f
+}
+
+// refuse makes Redis reply to commands with the error that f says, instead of
+// carrying them out; "" lets a command pass.
+func (p *proxy) refuse(f func(exchange) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = f
+}
+
+// failing is a command whose reply is an error of the given text. It stands in for
+// another one, so that replies stay in their order.
+func failing(text string) []byte {
+	var b bytes.Buffer
+	args := []string{"EVAL", "return redis.error_reply(ARGV[1])", "0", text}
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	return b.Bytes()
 }
 
 func (p *proxy) close() {
@@ -145,10 +166,16 @@ func (l *link) requests() {
 			l.p.t.Errorf("script %s is none of the files in internal/store/lua: were they changed after this test was built?", args[1])
 		}
 		l.p.mu.Lock()
-		hold, orphan := l.p.hold, l.p.orphan
+		hold, orphan, fail := l.p.hold, l.p.orphan, l.p.fail
 		l.p.mu.Unlock()
 		if hold != nil {
 			hold(x)
+		}
+		bytes := raw.Bytes()
+		if fail != nil {
+			if text := fail(x); text != "" {
+				bytes, x = failing(text), exchange{verb: "failed " + x.verb}
+			}
 		}
 		l.mu.Lock()
 		if x.verb != "subscribe" && x.verb != "psubscribe" { // confirmed by a push
@@ -159,7 +186,7 @@ func (l *link) requests() {
 		}
 		left := l.orphan
 		l.mu.Unlock()
-		if _, err := l.server.Write(raw.Bytes()); err != nil {
+		if _, err := l.server.Write(bytes); err != nil {
 			break
 		}
 		if left {

@@ -11,8 +11,11 @@ import (
 // answers. Submissions that fail are made again under the same key.
 func TestRedisKilled(t *testing.T) {
 	t.Parallel()
-	const tasks, kills, workers = 4000, 8, 3
+	reached := inTable(t, "T4", "Redis killed, append-only file written always")
+	const workers = 3
+	tasks, kills := size(4000, 10_000), size(6, 10)
 	b := newBench(t, setup{worker: short, redisArgs: []string{"--appendonly", "yes", "--appendfsync", "always"}})
+	b.load.chains = true
 	b.fleet.startMany(workers)
 	submitted := make(chan struct{})
 	go func() {
@@ -38,14 +41,15 @@ func TestRedisKilled(t *testing.T) {
 		}
 	}
 	checkKept(t, b)
-	b.finish(rules{Dups: kills * workers * b.fleet.inFlight(), Crashes: short.MaxCrashes})
+	rep := b.finish(rules{Dups: kills * workers * b.fleet.inFlight(), Crashes: short.MaxCrashes})
+	reached("%d tasks, %d kills: lost %d, completed twice %d, run again %d", rep.Accepted, kills, rep.Lost, rep.Twice, rep.Dups)
 }
 
 // checkKept asks another client for outcomes that are kept: they must be what the
 // futures said.
 func checkKept(t *testing.T, b *bench) {
 	t.Helper()
-	c, err := producer.New(b.redis.Client())
+	c, err := producer.New(b.client())
 	if err != nil {
 		t.Fatal(err)
 	}

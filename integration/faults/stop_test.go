@@ -11,7 +11,8 @@ import (
 // may count as a crash, nothing may run twice, and all must end well.
 func TestRollingStop(t *testing.T) {
 	t.Parallel()
-	const tasks, stops = 2400, 8
+	reached := inTable(t, "T28", "workers told to stop under load")
+	tasks, stops := size(2400, 15_000), size(8, 50)
 	b := newBench(t, setup{worker: steady})
 	b.fleet.startMany(3)
 	b.strike(tasks, stops, func(p *process) {
@@ -19,36 +20,60 @@ func TestRollingStop(t *testing.T) {
 		b.fleet.start()
 		p.endsWell()
 	})
-	b.finish(rules{})
+	rep := b.finish(rules{})
+	reached("%d tasks, %d stops: lost %d, run again %d, taken for crashed 0", rep.Accepted, stops, rep.Lost, rep.Dups)
 }
 
 // TestSecondSignal ends the grace of a worker that drains: what it runs goes to
 // another one at once, with no crash to its name.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
-	cfg := steady
-	cfg.Grace = time.Hour
-	b := newBench(t, setup{worker: cfg})
-	p := b.fleet.start()
-	gate := filepath.Join(t.TempDir(), "gate")
-	for range cfg.Concurrency {
-		if _, err := b.load.submit(job{Gate: gate, Heeding: true}); err != nil {
-			t.Fatal(err)
+	handsBack(t, "grace ended by a second signal", time.Hour, func(p *process) {
+		if p.Gone() {
+			t.Fatalf("the worker has ended although it had tasks and time; it said:\n%s", p.log())
 		}
+		p.signal(syscall.SIGTERM)
+	})
+}
+
+// TestGraceOver lets a worker's grace end by itself.
+func TestGraceOver(t *testing.T) {
+	t.Parallel()
+	handsBack(t, "grace exceeded", 200*time.Millisecond, func(*process) {})
+}
+
+// handsBack makes a worker drain that can finish nothing, with as many tasks running
+// as it has slots and more that wait. When its grace is over, another worker gets all
+// of them, none as a crash.
+func handsBack(t *testing.T, nemesis string, grace time.Duration, end func(p *process)) {
+	reached := inTable(t, "T28", nemesis)
+	rounds := size(2, 50)
+	cfg := steady
+	cfg.Grace = grace
+	b := newBench(t, setup{worker: cfg})
+	run, all := cfg.Concurrency, 3*cfg.Concurrency
+	for range rounds {
+		p := b.fleet.start()
+		gate := filepath.Join(t.TempDir(), "gate")
+		for range all {
+			if _, err := b.load.submit(job{Gate: gate, Heeding: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the worker to run as much as it may", func() bool { return p.count(opStart) == run })
+		p.signal(syscall.SIGTERM)
+		eventually(t, "the worker to drain", p.draining)
+		other := b.fleet.start()
+		end(p)
+		p.endsWell()
+		openGate(t, gate)
+		eventually(t, "the other worker to finish them", func() bool { return other.count(opEnd) == all })
+		other.stop()
+		other.endsWell()
 	}
-	eventually(t, "the worker to run all tasks", func() bool { return p.count(opStart) == cfg.Concurrency })
-	p.signal(syscall.SIGTERM)
-	other := b.fleet.start()
-	// The first worker has time without end; the second signal takes it away.
-	eventually(t, "the worker to drain", p.draining)
-	if p.Gone() {
-		t.Fatalf("the worker has ended although it had tasks and time; it said:\n%s", p.log())
-	}
-	p.signal(syscall.SIGTERM)
-	p.endsWell()
-	openGate(t, gate)
-	rep := b.finish(rules{Dups: cfg.Concurrency})
-	if got := other.count(opEnd); got != cfg.Concurrency || rep.Recovered > 0 {
-		t.Errorf("the other worker has finished %d tasks, %d of them taken over; want %d, handed back", got, rep.Recovered, cfg.Concurrency)
+	rep := b.finish(rules{Dups: rounds * run})
+	reached("%d rounds of %d tasks: lost %d, handed back %d, taken for crashed %d", rounds, all, rep.Lost, rep.Dups, rep.Recovered)
+	if rep.Dups != rounds*run || rep.Recovered > 0 {
+		t.Errorf("%d tasks ran again, %d of them taken over; want %d, handed back", rep.Dups, rep.Recovered, rounds*run)
 	}
 }

@@ -19,14 +19,18 @@ func brief() job { return job{Micros: 1000 + rand.IntN(2000)} } //nolint:gosec /
 
 // TestKillStorm kills worker processes again and again while they work.
 func TestKillStorm(t *testing.T) {
-	const tasks, kills, workers = 20_000, 50, 4
+	reached := inTable(t, "T1", "workers killed at random")
+	const workers = 4
+	tasks, kills := size(20_000, 100_000), size(50, 250)
 	b := newBench(t, setup{worker: short})
+	b.load.chains = true
 	b.fleet.startMany(workers)
 	b.strike(tasks, kills, func(victim *process) {
 		b.fleet.kill(victim)
 		b.fleet.start()
 	})
-	b.finish(rules{Dups: kills * b.fleet.inFlight(), Crashes: short.MaxCrashes})
+	rep := b.finish(rules{Dups: kills * b.fleet.inFlight(), Crashes: short.MaxCrashes})
+	reached("%d tasks, %d kills: lost %d, completed twice %d, run again %d of at most %d", rep.Accepted, kills, rep.Lost, rep.Twice, rep.Dups, kills*b.fleet.inFlight())
 	if b.fleet.kills != kills {
 		t.Errorf("%d kills, want %d", b.fleet.kills, kills)
 	}
@@ -65,14 +69,17 @@ func (b *bench) strike(tasks, strikes int, at func(victim *process)) {
 
 // TestNoFault does the same work with nothing going wrong: nothing may run twice.
 func TestNoFault(t *testing.T) {
-	const tasks = 20_000
+	reached := inTable(t, "T32", "none")
+	tasks := size(20_000, 100_000)
 	b := newBench(t, setup{worker: workerConfig{Concurrency: 10, MaxCrashes: 3}})
+	b.load.chains = true
 	b.fleet.startMany(4)
 	b.load.spread(1500, upTo(tasks), func() error {
 		_, err := b.load.submit(brief())
 		return err
 	})
 	rep := b.finish(rules{})
+	reached("%d tasks: lost %d, run again %d", rep.Accepted, rep.Lost, rep.Dups)
 	if rep.Accepted != tasks || rep.Completed != tasks || rep.Announced != tasks {
 		t.Errorf("accepted %d, completed %d, announced %d; want %d each", rep.Accepted, rep.Completed, rep.Announced, tasks)
 	}

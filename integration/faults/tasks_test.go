@@ -9,7 +9,9 @@ type job struct {
 	N       int    // names the submission: no other one has it
 	Micros  int    // how long a run takes
 	Gate    string // a run of the task's first delivery lasts until this file exists
-	Heeding bool   // such a run ends early when its context does
+	Heeding bool   // a run ends early when its context does
+	Poison  string // how a run ends its whole process, see poisons
+	Says    bool   // a run tells whoever waits
 	Ballast []byte // makes the message large
 }
 
@@ -20,3 +22,9 @@ type answer struct {
 }
 
 var work = queue.NewTask[job, answer]("faults.work")
+
+// slowly returns its argument, after a while. It is in no history.
+var slowly = queue.NewTask[int, int]("faults.slowly")
+
+// after follows work, if it is submitted so.
+var after = queue.NewTask[answer, answer]("faults.after")

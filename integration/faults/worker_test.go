@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,14 +19,16 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-// configEnv carries a workerConfig to a worker process.
+// configEnv carries a configuration to a process that plays a part.
 const configEnv = "CENOTE_FAULT_CONFIG"
 
 // workerConfig is what a worker process has to know.
 type workerConfig struct {
 	Addr        string // of Redis
+	User        string // of Redis; "" for its default one
 	Dir         string // where the history goes
 	Proc        string // the worker's name in the histories
+	Queues      []consumer.Queue
 	Concurrency int
 	Lease       time.Duration
 	Sweep       time.Duration
@@ -33,16 +36,17 @@ type workerConfig struct {
 	MaxCrashes  int
 }
 
-// workerMain is a worker process. The first SIGTERM makes it drain, the second
-// ends its grace.
-func workerMain() int {
-	if err := runWorker(); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
+// playing runs a part and returns the process's exit code.
+func playing(part string, run func() error) int {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, part+":", err)
 		return 1
 	}
 	return 0
 }
 
+// runWorker is a worker process. The first SIGTERM makes it drain, the second ends
+// its grace.
 func runWorker() error {
 	var cfg workerConfig
 	if err := json.Unmarshal([]byte(os.Getenv(configEnv)), &cfg); err != nil {
@@ -54,24 +58,58 @@ func runWorker() error {
 	if err != nil {
 		return err
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: cfg.Addr})
+	base := used()
+	rec.add(record{Op: opBase, Use: &base})
+	if err := workAs(cfg, rec, signals); err != nil {
+		return err
+	}
+	// What was let go of needs a moment to be gone.
+	rest := used()
+	for i := 0; i < 2000 && (rest.Goroutines > base.Goroutines || rest.Files > base.Files); i++ {
+		time.Sleep(5 * time.Millisecond)
+		rest = used()
+	}
+	rec.add(record{Op: opRest, Use: &rest})
+	if rest.Goroutines > base.Goroutines {
+		buf := make([]byte, 1<<20)
+		fmt.Fprintf(os.Stderr, "goroutines that are left:\n%s\n", buf[:runtime.Stack(buf, true)])
+	}
+	return nil
+}
+
+// workAs works until it is told to stop, and closes what it has opened.
+func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
+	o := &redis.Options{Addr: cfg.Addr}
+	if cfg.User != "" {
+		o.Username, o.Password = cfg.User, password
+	}
+	rdb := redis.NewClient(o)
+	defer func() { _ = rdb.Close() }()
+	r := &runner{proc: cfg.Proc, rec: rec}
 	w, err := consumer.New(rdb, consumer.Config{
-		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
+		Queues: cfg.Queues, Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
 		Logger: stderrLog(),
-	}, work.Handler((&runner{cfg.Proc, rec, atomic.Int64{}}).run))
+	}, work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
+		time.Sleep(70 * time.Millisecond)
+		return n, nil
+	}))
 	if err != nil {
 		return err
 	}
 	ctx, drain := context.WithCancel(context.Background())
 	defer drain()
+	stop := make(chan struct{})
 	go func() {
-		<-signals
-		drain()
-		<-signals
-		w.Abort()
+		for _, f := range []func(){drain, w.Abort} {
+			select {
+			case <-signals:
+				f()
+			case <-stop:
+				return
+			}
+		}
 	}()
 	watched := make(chan struct{})
-	stop := make(chan struct{})
 	go func() {
 		defer close(watched)
 		watchStats(w, rec, stop)
@@ -80,6 +118,15 @@ func runWorker() error {
 	close(stop)
 	<-watched
 	return err
+}
+
+// used is what this process uses just now.
+func used() use {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		files = nil // no /proc here
+	}
+	return use{Goroutines: runtime.NumGoroutine(), Files: len(files)}
 }
 
 // stderrLog logs to standard error, which the test keeps.
@@ -129,9 +176,32 @@ func (r *runner) run(ctx context.Context, j job) (answer, error) {
 	return answer{N: j.N, Run: run}, err
 }
 
+// runAfter runs the task that follows, whose argument is the value of the first.
+func (r *runner) runAfter(ctx context.Context, a answer) (answer, error) {
+	next := record{Op: opNext, ID: queue.FromContext(ctx).ID.String(), N: a.N, Run: a.Run}
+	r.rec.add(next)
+	next.Op = opNextEnd
+	r.rec.add(next)
+	return a, nil
+}
+
 func (r *runner) work(ctx context.Context, j job, task queue.Running) error {
+	if j.Poison != "" {
+		poisons[j.Poison]()
+	}
+	if j.Says {
+		queue.Logf(ctx, "task %d", j.N)
+	}
 	if j.Micros > 0 {
-		time.Sleep(time.Duration(j.Micros) * time.Microsecond)
+		var heeded <-chan struct{}
+		if j.Heeding {
+			heeded = ctx.Done()
+		}
+		select {
+		case <-time.After(time.Duration(j.Micros) * time.Microsecond):
+		case <-heeded:
+			return ctx.Err()
+		}
 	}
 	first := int(task.Token) == 1 //nolint:gosec // a count
 	for j.Gate != "" && first {

@@ -15,7 +15,8 @@ import (
 // says must not count.
 func TestZombie(t *testing.T) {
 	t.Parallel()
-	const rounds = 5
+	reached := inTable(t, "T11", "workers stopped for longer than their lease")
+	rounds := size(5, 30)
 	cfg := short
 	cfg.Concurrency = 1
 	b := newBench(t, setup{worker: cfg})
@@ -58,7 +59,8 @@ func TestZombie(t *testing.T) {
 		})
 	}
 	rep := b.finish(rules{Dups: rounds, Crashes: 1})
-	if rep.Dups != rounds || rep.Stale+rep.Lapsed < rounds {
+	reached("%d zombies: completions accepted %d, endings refused or leases known to be lost %d", rounds, rep.Twice, rep.Stale+rep.Lapsed)
+	if rep.Dups != rounds || rep.Stale+rep.Lapsed < int64(rounds) {
 		t.Errorf("%d runs again, %d endings refused and %d leases lost; want %d, and as many refused or lost", rep.Dups, rep.Stale, rep.Lapsed, rounds)
 	}
 }
@@ -84,7 +86,8 @@ func openGate(t *testing.T, gate string) {
 // nothing wrong when it speaks: only Redis can refuse it.
 func TestLateEnding(t *testing.T) {
 	t.Parallel()
-	const rounds = 3
+	reached := inTable(t, "T8", "endings held back until another worker has completed the task")
+	rounds := size(3, 20)
 	cfg := short
 	cfg.Concurrency = 1
 	b := newBench(t, setup{worker: cfg})
@@ -139,6 +142,7 @@ func TestLateEnding(t *testing.T) {
 		slow.endsWell()
 	}
 	rep := b.finish(rules{Dups: rounds, Crashes: 1})
+	reached("%d late endings: accepted %d, refused %d", rounds, rep.Twice, rep.Stale+rep.Lapsed)
 	if rep.Dups != rounds {
 		t.Errorf("%d runs again, want %d", rep.Dups, rounds)
 	}

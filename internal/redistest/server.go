@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type Server struct {
 	dir  string
 	port int
 	args []string
+	env  []string
 
 	process *proctest.Process // nil if it does not run
 }
@@ -40,11 +42,18 @@ const startWithin = 30 * time.Second
 // test.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
+	return StartIn(t, nil, args...)
+}
+
+// StartIn is [Start] with env, such as "LD_PRELOAD=lib.so", besides the environment
+// of this process.
+func StartIn(t testing.TB, env []string, args ...string) *Server {
+	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatalf("redistest: no redis-server on this machine; install it with: apt-get install redis-server")
 	}
-	s := &Server{t: t, bin: bin, dir: t.TempDir(), args: args}
+	s := &Server{t: t, bin: bin, dir: t.TempDir(), args: args, env: env}
 	t.Cleanup(s.Kill)
 	// Between the choice of a port and its use somebody else may take it.
 	for try := 0; ; try++ {
@@ -77,6 +86,9 @@ func (s *Server) launch() error {
 	log := &log{ready: make(chan struct{})}
 	cmd := exec.Command(s.bin, append(args, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if len(s.env) > 0 {
+		cmd.Env = append(os.Environ(), s.env...)
+	}
 	p, err := proctest.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.bin, err)

@@ -292,3 +292,24 @@ func TestAHeartbeatTellsWhetherAClaimFindsSomething(t *testing.T) {
 		wants(t, "the time is kept", w.beat().Claim, false)
 	})
 }
+
+// A clock that is put back makes leases end later than their length allows.
+func TestALeaseDoesNotOutlastAClockThatIsPutBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		id := b.submit(msg())[0]
+		b.worker("lost", lapses).claim(1)
+		b.worker("lost too", lapses)
+		w := b.worker("w", long)
+		alive := store.Root("q", 0) + "alive"
+		for _, name := range []string{"lost", "lost too", "w"} {
+			b.rdb.ZIncrBy(b.ctx(), alive, float64(time.Hour/time.Millisecond), name)
+		}
+		w.beat()
+		if left := time.Duration(b.rdb.ZScore(b.ctx(), alive, "w").Val())*time.Millisecond - time.Duration(b.clock().UnixMilli())*time.Millisecond; left > long {
+			t.Errorf("a lease of %v is good for %v", long, left)
+		}
+		b.pass(lapses)
+		wants(t, "workers struck off", w.beat().Lapsed, 2)
+		wantIDs(t, "taken over", w.claim(1), id)
+	})
+}

@@ -12,22 +12,19 @@ import (
 // Replies is a subscription to the outcomes that are sent to one producer. The
 // logs are the truth, the subscription a hint: whoever receives nothing for a
 // while, or hears that the connection was made anew, reads the logs.
-type Replies struct {
-	ps *redis.PubSub
-}
+type Replies struct{ sub subscription }
 
 // Replies makes a subscription to nothing yet.
 func (s *Store) Replies(ctx context.Context) *Replies {
-	return &Replies{ps: s.rdb.Subscribe(ctx)}
+	return &Replies{sub: subscribe(ctx, s.rdb)}
 }
 
-// Add subscribes to one more log. Receive reports when that is done.
-func (r *Replies) Add(ctx context.Context, key string) error {
-	return explain(r.ps.Subscribe(ctx, key))
-}
+// Add subscribes to one more log. Receive reports when that is done, or why it is
+// not.
+func (r *Replies) Add(ctx context.Context, key string) error { return r.sub.add(ctx, key) }
 
 // Close ends the subscription and a Receive that is under way.
-func (r *Replies) Close() error { return r.ps.Close() }
+func (r *Replies) Close() error { return r.sub.ps.Close() }
 
 // Hint is what came over the subscription.
 type Hint struct {
@@ -44,9 +41,9 @@ type Hint struct {
 // call Receive again.
 func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 	for {
-		msg, err := r.ps.Receive(ctx)
+		msg, err := r.sub.receive(ctx)
 		if err != nil {
-			return Hint{}, explain(err)
+			return Hint{}, err
 		}
 		switch m := msg.(type) {
 		case *redis.Subscription:

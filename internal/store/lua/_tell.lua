@@ -4,12 +4,12 @@
 local function log_outcomes(log, all)
   local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
   if #all <= long then
-    redis.call('PUBLISH', log, entry .. ' ' .. all)
+    redis.pcall('PUBLISH', log, entry .. ' ' .. all)
     return
   end
   local along = #all <= 65536
-  if along then redis.call('PUBLISH', log, all) end
-  redis.call('PUBLISH', log, along and entry or entry .. ' ')
+  if along then redis.pcall('PUBLISH', log, all) end
+  redis.pcall('PUBLISH', log, along and entry or entry .. ' ')
 end
 
 -- tell_one(root, addr, all): the same with outcomes in a row for one address.

@@ -25,10 +25,19 @@ if ARGV[3] == '1' then
   redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
   -- A value of more than hash-max-listpack-value bytes makes it a table from the
   -- start: as a listpack it would be searched from end to end for every task.
-  redis.call('HSET', line .. 'run:' .. me, '#', string.format('%-65.0f', now))
+  redis.call('HSET', line .. 'run:' .. me, '#', string.format('%-65s', string.format('%.0f %s', now, ARGV[2])))
 elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
   and not redis.call('ZSCORE', alive, me) then
   return {'lapsed'}
+end
+
+-- A clock that was put back leaves leases that end later than they may: whoever
+-- has one and is lost would keep its tasks until then.
+for _ = 1, math.min(redis.call('ZCOUNT', alive, '(' .. string.format('%.0f', now + tonumber(ARGV[2])), '+inf'), 10) do
+  local top = redis.call('ZRANGE', alive, -1, -1, 'WITHSCORES')
+  local most = tonumber(string.match(redis.call('HGET', line .. 'run:' .. top[1], '#') or '', '^%d+ (%d+)'))
+  if not most or tonumber(top[2]) <= now + most then break end -- its lease is a long one
+  redis.call('ZADD', alive, now + most, top[1])
 end
 
 local first = redis.call('ZRANGE', alive, 0, 0, 'WITHSCORES')
@@ -46,14 +55,15 @@ if ARGV[4] ~= '' then
   end
 end
 
+-- Wishes that it may not have heard. They are told once: who wishes does so again.
+local stops, wishes = line .. 'stops:' .. me, {}
 local waits = redis.call('EXISTS', line .. 'bell', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2',
-  line .. 'alone', line .. 'due')
+  line .. 'alone', line .. 'due', stops)
+if waits > 0 then wishes = redis.call('HGETALL', stops) end
+if #wishes > 0 then waits = waits - redis.call('DEL', stops) end
 if waits == 1 and redis.call('EXISTS', line .. 'due') == 1 then
   waits = 1 - redis.call('EXISTS', line .. 'clock') -- somebody gets up for what is due
 end
 local out = {'ok', string.format('%.0f', math.max(tonumber(first[2] or now) - now, 0)), waits > 0 and 1 or 0, back, from}
--- Wishes that it may not have heard. They are told once: who wishes does so again.
-local wishes = redis.call('HGETALL', line .. 'stops:' .. me)
 for _, v in ipairs(wishes) do out[#out + 1] = v end
-if #wishes > 0 then redis.call('DEL', line .. 'stops:' .. me) end
 return out

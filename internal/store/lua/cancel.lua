@@ -129,8 +129,8 @@ if #off > 0 then
   end
 end
 tell(line, replies)
-for stops, all in pairs(wishes) do redis.call('PUBLISH', stops, table.concat(all)) end
+for stops, all in pairs(wishes) do redis.pcall('PUBLISH', stops, table.concat(all)) end
 for token in pairs(answered) do
-  redis.call('PUBLISH', line .. 'reply:' .. string.match(token, '^[^.]*'), '!' .. token)
+  redis.pcall('PUBLISH', line .. 'reply:' .. string.match(token, '^[^.]*'), '!' .. token)
 end
 return out

@@ -6,6 +6,6 @@
 local line, root = KEYS[1], KEYS[2]
 for i = 1, #ARGV, 3 do
   local to = ARGV[i + 1] .. ' ' .. (redis.call('HGET', line .. 'watch', ARGV[i]) or '')
-  for addr in string.gmatch(to, '%S+') do redis.call('PUBLISH', root .. 'reply:' .. addr, '?' .. ARGV[i + 2]) end
+  for addr in string.gmatch(to, '%S+') do redis.pcall('PUBLISH', root .. 'reply:' .. addr, '?' .. ARGV[i + 2]) end
 end
 return 1

@@ -1,0 +1,131 @@
+package faults
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// cooperative is a worker whose handlers have a second to heed their contexts,
+// between its own fence and the end of its lease.
+var cooperative = workerConfig{Concurrency: 4, Lease: 6 * time.Second, Sweep: 100 * time.Millisecond, Grace: 20 * time.Second, MaxCrashes: 20}
+
+// TestPartition cuts workers off from Redis in all the ways that a network has. A
+// worker that is cut off for long gives its tasks up before others take them over,
+// so that no two runs of a task are ever under way at the same time.
+func TestPartition(t *testing.T) {
+	t.Parallel()
+	reached := inTable(t, "T8", "workers cut off: silence, one direction, reset, cut in a reply, slow")
+	cuts := size(12, 200)
+	b := newBench(t, setup{worker: cooperative})
+	b.fleet.start() // one with a good connection, to take over
+	wires := map[*process]*wire{}
+	var cutOff []*process
+	for range 2 {
+		w := newWire(t, b.redis.Addr())
+		b.fleet.cfg.Addr = w.addr()
+		p := b.fleet.start()
+		wires[p], cutOff = w, append(cutOff, p)
+	}
+	for _, p := range b.fleet.alive() {
+		eventually(t, "worker "+p.name+" to be ready", p.started)
+	}
+	var enough atomic.Bool
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		b.load.spread(24, func(int) bool { return !enough.Load() }, func() error {
+			j := brief()
+			j.Micros, j.Heeding = 20*j.Micros, true
+			_, err := b.load.submit(j)
+			return err
+		})
+	}()
+	rnd := newRand(t)
+	long := 0
+	for i := range cuts {
+		p := cutOff[rnd.IntN(len(cutOff))]
+		w := wires[p]
+		before, heard := p.stats().Lapsed, b.load.heard.Load()
+		lapses := i%4 == 0 // the others are over before anybody has noticed
+		if lapses {
+			long++
+			switch i / 4 % 3 {
+			case 0:
+				w.set(silent(), silent())
+			case 1:
+				w.set(way{}, silent())
+			case 2:
+				w.set(silent(), way{})
+			}
+			eventually(t, "worker "+p.name+" to give its lease up", func() bool { return p.stats().Lapsed > before })
+		} else {
+			switch i % 4 {
+			case 1:
+				w.reset()
+			case 2:
+				w.set(way{}, way{limit: 1 + rnd.IntN(2000)})
+			case 3:
+				w.set(way{rate: 2000}, way{delay: 50 * time.Millisecond, jitter: 50 * time.Millisecond})
+			}
+		}
+		some := heard + 10 + rnd.Int64N(40)
+		eventually(t, "work to go on", func() bool { return b.load.heard.Load() >= some })
+		w.mend()
+	}
+	enough.Store(true)
+	<-submitted
+	if !b.load.wait() {
+		b.giveUp("waited in vain for futures")
+	}
+	lapsed := int(b.fleet.lapsed())
+	rep := b.finish(rules{Dups: lapsed * b.fleet.inFlight(), Crashes: cooperative.MaxCrashes, Alone: true})
+	reached("%d cuts, %d longer than a lease: overlapping runs %d, lost %d, completed twice %d, run again %d", cuts, long, rep.Overlaps, rep.Lost, rep.Twice, rep.Dups)
+	if lapsed < long {
+		t.Errorf("%d leases were given up, want one at each of %d long cuts", lapsed, long)
+	}
+}
+
+// TestSlowNetwork makes every packet late, and then the line narrow. As long as a
+// round trip takes less than a sixth of a lease, none may be lost.
+func TestSlowNetwork(t *testing.T) {
+	t.Parallel()
+	reached := inTable(t, "T10", "every packet late, so that a round trip takes 200 ms, give or take 100; then 64 KiB a second")
+	tasks := size(150, 2500)
+	cfg := steady
+	cfg.Lease = 3 * time.Second
+	var w *wire
+	b := newBench(t, setup{worker: cfg, reached: func(addr string) string {
+		w = newWire(t, addr)
+		return w.addr()
+	}})
+	slow := way{delay: 100 * time.Millisecond, jitter: 50 * time.Millisecond}
+	w.set(slow, slow)
+	b.fleet.startMany(3)
+	for _, p := range b.fleet.alive() {
+		eventually(t, "worker "+p.name+" to be ready", p.started)
+	}
+	submit := func(n, ballast int) {
+		b.load.spread(40, upTo(n), func() error {
+			j := brief()
+			j.Micros *= 10
+			j.Ballast = make([]byte, ballast)
+			_, err := b.load.submit(j)
+			return err
+		})
+	}
+	began := time.Now()
+	submit(tasks, 0)
+	narrow := way{rate: 64 << 10}
+	w.set(narrow, narrow)
+	submit(tasks/4, 1000)
+	if !b.load.wait() {
+		b.giveUp("waited in vain for futures")
+	}
+	took := time.Since(began)
+	rep := b.finish(rules{})
+	reached("%d tasks in %.0f s: leases lost %d, taken over %d, lost %d, run again %d", rep.Accepted, took.Seconds(), rep.Lapsed, rep.Recovered, rep.Lost, rep.Dups)
+	if rep.Lapsed > 0 || rep.Recovered > 0 {
+		t.Errorf("%d leases were lost and %d tasks taken over because the network is slow", rep.Lapsed, rep.Recovered)
+	}
+}
