@@ -54,7 +54,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 a task failed, 5 timed out,
 		},
 	}
 	root.PersistentFlags().StringVar(&p.addressFlag, "redis", "", "Redis `URL` (default: $CENOTE_REDIS_URL, else $REDIS_URL, else embedded)")
-	root.AddCommand(p.demoCommand(), p.mapCommand(), p.workerCommand(), p.enqueueCommand(), p.taskCommand(), p.queueCommand())
+	root.AddCommand(p.demoCommand(), p.mapCommand(), p.workerCommand(), p.enqueueCommand(), p.taskCommand(), p.queueCommand(), p.aclCommand())
 	return root
 }
 
