@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 // Config says what a worker works on and how. Every field but Concurrency has a
@@ -62,6 +63,11 @@ type Config struct {
 
 	// Middleware wraps every handler, the first one outermost. Default: none.
 	Middleware []queue.Middleware
+
+	// Seal opens tasks and seals their outcomes. Set aside as dead, with
+	// [queue.ErrUnauthenticated], is a task that it does not open. Default: none; sealed tasks
+	// are set aside.
+	Seal *seal.Seal
 
 	// Logger is told what the worker does. Default: nothing is logged.
 	Logger *zap.Logger

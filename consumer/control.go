@@ -159,7 +159,7 @@ func (p *port) callOff(ds []*delivery) {
 	replies := make([]store.Reply, 0, len(ds))
 	for _, d := range ds {
 		_ = d.parse() // of a message that cannot be read nobody knows who waits
-		replies = append(replies, store.Reply{Answer: store.AnswerBefore, ReplyTo: d.msg.ReplyTo, Keep: d.msg.Keep})
+		replies = append(replies, store.Reply{Answer: store.AnswerBefore, ReplyTo: d.msg.ReplyTo, Keep: d.msg.Keep, Sealed: d.sealed})
 	}
 	s.mu.Lock()
 	name := p.consumer

@@ -22,6 +22,7 @@ type delivery struct {
 	now     int64         // the server's clock when it was claimed; 0 if not known
 	msg     queue.Message // owned by Run
 	then    *store.Next   // what follows a success; owned by Run
+	sealed  bool          // it came sealed; does not change while it runs
 
 	// For the handler, see host; set before it runs.
 	ctx          queue.HandlerContext // what it gets
@@ -87,7 +88,7 @@ func (d *delivery) Run() {
 	began := time.Now()
 	handler := queue.Handler(w.mux)
 	if m.Type == relayType {
-		handler = queue.HandlerFunc(w.relay)
+		handler = queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) { return w.relay(ctx, m, d.sealed) })
 	}
 	run.Call(ctx, handler, m, func(value []byte, err error) {
 		took := time.Since(began)
@@ -115,11 +116,37 @@ func (d *delivery) parse() error {
 	}
 	if err != nil {
 		*m = queue.Message{}
-	} else if len(m.Then) > 0 {
-		err = checkThen(m) // whoever waits is told
 	}
 	m.ID, m.Queue, m.Priority = d.claimed.ID, d.port.line.Queue, d.claimed.Note.Priority()
-	return err
+	if err != nil {
+		return err
+	}
+	d.sealed = m.Sealed != nil
+	if err := d.port.w.cfg.Seal.OpenMessage(m); err != nil {
+		// Whoever seems to wait is told, and nothing else of it is believed.
+		*m = queue.Message{ID: m.ID, Queue: m.Queue, Priority: m.Priority, Type: m.Type, ReplyTo: m.ReplyTo, Group: m.Group}
+		return err
+	}
+	if len(m.Then) > 0 {
+		return checkThen(m) // whoever waits is told
+	}
+	return nil
+}
+
+// outcome is how o travels: sealed, if the task was.
+func (d *delivery) outcome(o *queue.Outcome) *queue.Outcome {
+	if !d.sealed || o == nil {
+		return o
+	}
+	return d.port.w.cfg.Seal.Outcome(d.port.line.Queue, o)
+}
+
+// wire is the form of a new message that follows d: sealed, if d was.
+func (w *Worker) wire(m *queue.Message, sealed bool) []byte {
+	if sealed {
+		m = w.cfg.Seal.Message(m)
+	}
+	return m.AppendWire(make([]byte, 0, m.WireSize()))
 }
 
 // refuse returns why the task must not be run, if so.
@@ -179,7 +206,7 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 	switch v.Kind {
 	case queue.VerdictDone:
 		w.stats.succeeded.Add(1)
-		if e.Keep > 0 || e.Next != nil || e.Part {
+		if e.Keep > 0 || e.Next != nil || e.Part || d.sealed { // else it is made when somebody wants it
 			o := e.Success()
 			e.Outcome = &o
 		}
@@ -204,6 +231,7 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 	if e.Outcome != nil && e.Keep > 0 {
 		e.Outcome.Type = m.Type // whoever opens it by its id may be mistaken about that
 	}
+	e.Outcome = d.outcome(e.Outcome)
 	d.tell(m, v, attempt, took, err)
 	d.finish(e, took)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 // host is a delivery as its handler may call on it. A handler may do so after its
@@ -45,6 +46,13 @@ func (h *host) Common(ctx context.Context, load func([]byte) (any, error)) (any,
 	w, name := h.port.w, h.port.line.Queue
 	return w.commons.get(ctx, commonKey{name, h.common, h.kind}, func() (any, error) {
 		data, err := w.store.Common(ctx, name, h.common)
+		if err == nil && h.sealed {
+			// The message is authentic, and so is what it calls the argument.
+			if store.CommonRef(data) != h.common {
+				return nil, fmt.Errorf("%w: what is stored as the common argument %s is another one", queue.ErrUnauthenticated, h.common)
+			}
+			data, err = w.cfg.Seal.OpenData(seal.Common, name, queue.TaskID{}, 0, data)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +66,29 @@ func (h *host) Recall(ctx context.Context) ([]byte, error) {
 	if err == nil {
 		h.part.Store(int64(len(data)))
 	}
+	if err == nil && h.sealed {
+		return h.unseal(data)
+	}
 	return data, err
+}
+
+// unseal opens what Record has sealed: pieces with their length before them, each
+// bound to its place.
+func (h *host) unseal(data []byte) ([]byte, error) {
+	var all []byte
+	for at := 0; at < len(data); {
+		n, head := binary.Uvarint(data[at:])
+		if head <= 0 || n > uint64(len(data)-at-head) {
+			return nil, fmt.Errorf("%w: what is on record of a task ends inside a piece", queue.ErrUnauthenticated)
+		}
+		end := at + head + int(n) //nolint:gosec // within data
+		piece, err := h.port.w.cfg.Seal.OpenData(seal.Part, h.port.line.Queue, h.claimed.ID, at, data[at+head:end])
+		if err != nil {
+			return nil, err
+		}
+		all, at = append(all, piece...), end
+	}
+	return all, nil
 }
 
 // Record adds to that, as long as the task is this worker's.
@@ -71,6 +101,10 @@ func (h *host) Record(ctx context.Context, part []byte) error {
 		return queue.ErrLeaseLost
 	}
 	had := h.part.Load()
+	if h.sealed {
+		piece := p.w.cfg.Seal.Data(seal.Part, p.line.Queue, h.claimed.ID, int(had), part)
+		part = append(binary.AppendUvarint(nil, uint64(len(piece))), piece...)
+	}
 	err := p.w.store.Record(ctx, p.line, consumer, h.claimed.ID, int(had), part)
 	if err == nil {
 		h.part.CompareAndSwap(had, had+int64(len(part)))
@@ -251,15 +285,16 @@ func (d *delivery) follow(value []byte) (*store.Next, error) {
 	next.Payload, next.Link = value, m.Link
 	n := &store.Next{ID: queue.NewTaskID(line.Partition), Priority: next.Priority}
 	if next.Queue == line.Queue && !next.Stream && next.Key == "" {
-		n.Delay, n.Wire = next.Delay, next.AppendWire(nil)
+		next.ID = n.ID
+		n.Delay, n.Wire = next.Delay, d.port.w.wire(next, d.sealed)
 	} else {
 		// Another queue's keys may be on another node: the task goes there in a step
 		// of its own, which is a task and so happens whatever dies.
 		relay := queue.Message{
-			Type: relayType, Payload: queue.AppendNext(nil, next),
+			ID: n.ID, Queue: line.Queue, Type: relayType, Payload: queue.AppendNext(nil, next),
 			Retries: 10000, Backoff: queue.Backoff{Base: 100 * time.Millisecond, Max: time.Minute},
 		}
-		n.Wire = relay.AppendWire(nil)
+		n.Wire = d.port.w.wire(&relay, d.sealed)
 	}
 	if most := d.port.w.cfg.MaxMessage; len(n.Wire) > most {
 		return nil, fmt.Errorf("%w: the message of %q, which follows with the value of %q, has %d bytes, the limit is %d; pass a reference to the data, or raise consumer.Config.MaxMessage",
@@ -270,7 +305,7 @@ func (d *delivery) follow(value []byte) (*store.Next, error) {
 
 // relay submits the task that m carries. However often m is delivered, that is
 // the same task.
-func (w *Worker) relay(ctx context.Context, m *queue.Message) ([]byte, error) {
+func (w *Worker) relay(ctx context.Context, m *queue.Message, sealed bool) ([]byte, error) {
 	next, err := queue.ParseNext(m.Payload)
 	if err != nil {
 		return nil, queue.NoRetry(err)
@@ -296,7 +331,7 @@ func (w *Worker) relay(ctx context.Context, m *queue.Message) ([]byte, error) {
 		Queue: next.Queue, Partition: next.ID.Partition(), Kind: kind,
 		// A task that has come and gone is remembered by its batch.
 		From: "relay-" + m.ID.String(), Number: 1,
-		Items: []store.Item{{Msg: next, Wire: next.AppendWire(nil)}},
+		Items: []store.Item{{Msg: next, Wire: w.wire(next, sealed)}},
 	})
 	return nil, err
 }

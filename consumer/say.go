@@ -42,7 +42,7 @@ func (d *delivery) emit(e queue.Event) {
 	}
 	t := s.tasks[d]
 	if t == nil {
-		t = &store.Said{ID: d.claimed.ID}
+		t = &store.Said{ID: d.claimed.ID, Sealed: d.sealed}
 		if d.msg.Group == p.line.Group {
 			t.ReplyTo = d.msg.ReplyTo
 		}

@@ -64,6 +64,7 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 	if err != nil {
 		return nil, err
 	}
+	s.Sealing(cfg.Seal)
 	mux, err := queue.NewMux(routes, cfg.Middleware...)
 	if err != nil {
 		return nil, err

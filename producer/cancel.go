@@ -180,11 +180,7 @@ func (m *mailbox) answered(token string) {
 
 // drop fails the promise of a task that nobody will ask for any more.
 func (m *mailbox) drop(id queue.TaskID, err error) {
-	m.mu.Lock()
-	e := m.pending[id]
-	delete(m.pending, id)
-	m.mu.Unlock()
-	if e != nil {
+	if e := m.settled(id); e != nil {
 		e.promise.Fail(err)
 	}
 }

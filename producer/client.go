@@ -23,6 +23,7 @@ import (
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 // Client submits tasks and receives their outcomes. It may be used concurrently.
@@ -31,6 +32,7 @@ type Client struct {
 	store *store.Store
 	id    string // names this client in Redis: the sender of batches, the address of replies
 	most  int    // the largest message, in bytes
+	seal  *seal.Seal
 	mail  *mailbox
 
 	mu      sync.Mutex
@@ -53,6 +55,12 @@ type Option func(*Client)
 // Default: [queue.MaxMessage]. Workers refuse messages above their own limit.
 func MaxMessage(bytes int) Option { return func(c *Client) { c.most = bytes } }
 
+// Seal makes the client seal what it submits, and take only outcomes that are
+// sealed: a future whose outcome is not says [queue.ErrUnauthenticated]. The workers of
+// the queues need the same keys in consumer.Config.Seal. Default: nothing is
+// sealed.
+func Seal(s *seal.Seal) Option { return func(c *Client) { c.seal = s } }
+
 // New makes a client over rdb, which the caller made and closes, after closing
 // the client. It does not talk to Redis yet: see [Client.Ping].
 func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
@@ -73,7 +81,9 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 	if c.most < 1 {
 		return nil, fmt.Errorf("%w: MaxMessage is %d; give it at least 1 byte", queue.ErrOption, c.most)
 	}
+	s.Sealing(c.seal)
 	c.mail = newMailbox(s, c.id, c)
+	c.mail.seal = c.seal
 	return c, nil
 }
 
@@ -178,7 +188,8 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 		}
 		m.Link = c.id
 	}
-	wire := m.AppendWire(newWire(m.WireSize()))
+	sealed := c.seal.Message(m)
+	wire := sealed.AppendWire(newWire(sealed.WireSize()))
 	if len(wire) > c.most {
 		return nil, nil, none, fmt.Errorf("%w: the message of %q has %d bytes, the limit is %d; pass a reference to the data, or raise the limit on both sides with producer.MaxMessage and consumer.Config.MaxMessage",
 			queue.ErrTooLarge, m.Type, len(wire), c.most)
@@ -224,8 +235,9 @@ func (c *Client) accepted(m *queue.Message, p *queue.Promise, s submission, k in
 	}
 	if was := s.was(k); was != "" {
 		// The task had finished before: its outcome came with the reply.
-		o, err := queue.ParseOutcome([]byte(was))
+		o, err := c.outcome(m, []byte(was))
 		if err != nil {
+			c.mail.forget(m.ID)
 			return nil, err
 		}
 		c.mail.deliver(o)
@@ -235,6 +247,21 @@ func (c *Client) accepted(m *queue.Message, p *queue.Promise, s submission, k in
 		p.Resolve(o)
 	}
 	return p, nil
+}
+
+// outcome reads the outcome of m's task.
+func (c *Client) outcome(m *queue.Message, wire []byte) (*queue.Outcome, error) {
+	o, err := queue.ParseOutcome(wire)
+	if err == nil && o.ID != m.ID {
+		err = fmt.Errorf("%w: the outcome of task %s is that of %s", queue.ErrMalformed, m.ID, o.ID)
+	}
+	if err == nil {
+		err = c.seal.OpenOutcome(m.Queue, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // Open returns the promise of a task that was submitted before, maybe by another
@@ -254,7 +281,7 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 	st, err := c.store.Open(ctx, store.NewLine(m.Queue, m.ID.Partition(), m.Group), m.ID, c.id)
 	if err == nil && st.Outcome != nil {
 		var o *queue.Outcome
-		if o, err = queue.ParseOutcome(st.Outcome); err == nil {
+		if o, err = c.outcome(m, st.Outcome); err == nil {
 			c.mail.deliver(o)
 			p.Resolve(o)
 			return p, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 const (
@@ -32,6 +33,7 @@ type mailbox struct {
 	store   *store.Store
 	addr    string
 	control queue.Control // of the promises
+	seal    *seal.Seal    // of what arrives; nil for none
 
 	mu      sync.Mutex
 	closed  bool
@@ -169,19 +171,37 @@ func (m *mailbox) forget(id queue.TaskID) {
 
 // deliver resolves the promise of o's task, if it waits.
 func (m *mailbox) deliver(o *queue.Outcome) {
-	m.mu.Lock()
-	e := m.pending[o.ID]
-	delete(m.pending, o.ID)
-	m.mu.Unlock()
-	if e != nil {
+	if e := m.settled(o.ID); e != nil {
 		e.promise.Resolve(o)
 	}
+}
+
+// arrive is deliver of an outcome as it came, which may be sealed.
+func (m *mailbox) arrive(o *queue.Outcome) {
+	e := m.settled(o.ID)
+	if e == nil {
+		return
+	}
+	if err := m.seal.OpenOutcome(e.promise.Queue(), o); err != nil {
+		e.promise.Fail(fmt.Errorf("task %s: %w", o.ID, err))
+		return
+	}
+	e.promise.Resolve(o)
+}
+
+// settled takes the task off the books.
+func (m *mailbox) settled(id queue.TaskID) *expected {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.pending[id]
+	delete(m.pending, id)
+	return e
 }
 
 func (m *mailbox) deliverAll(outcomes []byte) {
 	// What cannot be read was not written by a worker of this version; the tasks it
 	// speaks of are found by the slow timer.
-	_ = queue.ParseOutcomes(outcomes, m.deliver)
+	_ = queue.ParseOutcomes(outcomes, m.arrive)
 }
 
 // emit passes on what a handler says.
@@ -192,7 +212,7 @@ func (m *mailbox) emit(s *store.Said) {
 	if e == nil {
 		return
 	}
-	for _, event := range s.Events {
+	for _, event := range m.store.Events(e.promise.Queue(), s) {
 		e.promise.Emit(event)
 	}
 }

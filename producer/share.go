@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 // shareTimes is how much larger than a message a common argument may be: it is
@@ -27,6 +28,9 @@ func (c *Client) Share(ctx context.Context, name string, data []byte) (ref strin
 	}
 	if c.isClosed() {
 		return "", errClosed
+	}
+	if c.seal != nil {
+		data = c.seal.Data(seal.Common, name, queue.TaskID{}, 0, data)
 	}
 	return c.store.Share(ctx, name, data)
 }

@@ -47,6 +47,9 @@ var (
 	ErrExpired    = errors.New("the task did not start in time")
 	ErrMalformed  = errors.New("malformed")
 	ErrVersion    = errors.New("unknown wire version")
+	// ErrUnauthenticated is what a program with keys says of a message or an outcome that
+	// was not sealed by one of them for this task.
+	ErrUnauthenticated = errors.New("not authenticated")
 
 	// The causes a handler's context is cancelled with, besides ErrTimeout and
 	// ErrCancelled; see [context.Cause].
@@ -93,10 +96,12 @@ var kindNames = map[string]error{
 	"malformed": ErrMalformed,
 	"version":   ErrVersion,
 	"too_large": ErrTooLarge,
+
+	"unauthenticated": ErrUnauthenticated,
 }
 
 func kindOf(err error) string {
-	for _, k := range [...]string{"panic", "exit", "timeout", "too_large", "encode", "version", "decode", "lost", "cancelled", "expired", "malformed"} {
+	for _, k := range [...]string{"panic", "exit", "timeout", "unauthenticated", "too_large", "encode", "version", "decode", "lost", "cancelled", "expired", "malformed"} {
 		if errors.Is(err, kindNames[k]) {
 			return k
 		}

@@ -38,7 +38,8 @@ type messageVector struct {
 		Common        string
 		Then          string // hex
 		Link          string
-		RunAtMs       int64 `json:"run_at_ms"`
+		RunAtMs       int64  `json:"run_at_ms"`
+		Seal          string // hex
 	}
 }
 
@@ -52,6 +53,9 @@ func (v *messageVector) message(t *testing.T) *queue.Message {
 	}
 	if f.RunAtMs > 0 {
 		m.RunAt = time.UnixMilli(f.RunAtMs)
+	}
+	if f.Seal != "" {
+		m.Sealed = &queue.Sealed{Seal: unhex(t, f.Seal), Clear: m.AppendClear(nil)}
 	}
 	return m
 }
@@ -70,6 +74,7 @@ type outcomeVector struct {
 			Data                    string // hex
 		}
 		Type string
+		Seal string // hex
 	}
 }
 
@@ -87,6 +92,9 @@ func (v *outcomeVector) outcome(t *testing.T) *queue.Outcome {
 	}
 	if e := f.Error; e != nil {
 		o.Err = &queue.TaskError{Kind: e.Kind, Code: e.Code, Message: e.Text, Stack: e.Stack, Data: unhex(t, e.Data), Attempt: f.Attempt}
+	}
+	if f.Seal != "" {
+		o.Sealed = &queue.Sealed{Seal: unhex(t, f.Seal), Clear: o.AppendClear(nil)}
 	}
 	return o
 }
@@ -127,7 +135,7 @@ func TestMessagesAreWrittenAsTheVectorsSay(t *testing.T) {
 			}
 			sameMessage(t, unhex(t, v.Hex), m)
 			f := v.Fields
-			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then, f.Link, f.RunAtMs}
+			fields := []any{f.Type, f.Payload, f.ReplyTo, f.Retries, f.TimeoutMs, f.KeepMs, f.BackoffBaseMs, f.BackoffMaxMs, f.Codec, f.Group, f.Headers, f.Items, f.Common, f.Then, f.Link, f.RunAtMs, f.Seal}
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}
@@ -160,8 +168,12 @@ func sameMessage(t *testing.T, wire []byte, want *queue.Message) {
 // follows the version byte is an array of want, less trailing zero values.
 func sameArray(t *testing.T, wire []byte, want []any) {
 	t.Helper()
-	if wire[0] != 1 {
-		t.Fatalf("version byte %d, want 1", wire[0])
+	version := byte(1)
+	if want[len(want)-1] != "" { // the seal
+		version = 2
+	}
+	if wire[0] != version {
+		t.Fatalf("version byte %d, want %d", wire[0], version)
 	}
 	var got []any
 	if err := msgpack.Unmarshal(wire[1:], &got); err != nil {
@@ -219,7 +231,7 @@ func TestOutcomesAreWrittenAsTheVectorsSay(t *testing.T) {
 			} else {
 				fields = append(fields, "")
 			}
-			fields = append(fields, f.Type)
+			fields = append(fields, f.Type, f.Seal)
 			sameArray(t, unhex(t, v.Hex), fields)
 		})
 	}

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// wireVersion is the first byte of every message and outcome. A reader refuses
-// a version it does not know; fields added at the end of the array do not need
-// a new one.
-const wireVersion = 1
+// The first byte of every message and outcome. A reader refuses a version it does
+// not know; fields added at the end of the array do not need a new one.
+const (
+	wireVersion   = 1
+	sealedVersion = 2 // its last field is a seal
+)
 
 // Priority orders the tasks that wait in one queue: all high ones before any
 // normal one, all normal ones before any low one.
@@ -51,6 +53,7 @@ type Message struct {
 	Then    []byte            // what is submitted when the task has succeeded; see [Then]
 	Link    string            // the program that the task dies with; "" if it outlives them all
 	RunAt   time.Time         // start no sooner than this, by the store's clock
+	Sealed  *Sealed           // how Payload is protected; nil if it is not
 
 	// What follows says where the message goes; it is not part of the wire form.
 
@@ -98,6 +101,7 @@ const (
 	fieldThen
 	fieldLink
 	fieldRunAt
+	fieldSeal // of a sealed message only
 	fieldCount
 )
 
@@ -105,6 +109,8 @@ const (
 // left out.
 func (m *Message) used() int {
 	switch {
+	case m.Sealed != nil:
+		return fieldSeal + 1
 	case m.RunAt.UnixMilli() > 0:
 		return fieldRunAt + 1
 	case m.Link != "":
@@ -140,9 +146,34 @@ func (m *Message) used() int {
 // AppendWire appends the message's wire form to b.
 func (m *Message) AppendWire(b []byte) []byte {
 	n := m.used()
-	b = appendArray(append(b, wireVersion), n)
-	b = appendStr(b, m.Type)
+	b = m.appendHead(b, n)
 	b = appendBin(b, m.Payload)
+	b = m.appendRest(b, min(n, fieldSeal))
+	if m.Sealed != nil {
+		b = appendBin(b, m.Sealed.Seal)
+	}
+	return b
+}
+
+// AppendClear appends what a seal of the message covers besides its payload: its sealed
+// wire form without the payload and the seal. It is for those who make seals.
+func (m *Message) AppendClear(b []byte) []byte {
+	sealed := *m
+	sealed.Sealed = &Sealed{}
+	return sealed.appendRest(sealed.appendHead(b, sealed.used()), fieldSeal)
+}
+
+// appendHead appends what comes before the payload.
+func (m *Message) appendHead(b []byte, n int) []byte {
+	version := byte(wireVersion)
+	if m.Sealed != nil {
+		version = sealedVersion
+	}
+	return appendStr(appendArray(append(b, version), n), m.Type)
+}
+
+// appendRest appends the fields from the payload up to the n-th.
+func (m *Message) appendRest(b []byte, n int) []byte {
 	for f := fieldReplyTo; f < n; f++ {
 		switch f {
 		case fieldReplyTo:
@@ -175,7 +206,7 @@ func (m *Message) AppendWire(b []byte) []byte {
 		case fieldLink:
 			b = appendStr(b, m.Link)
 		case fieldRunAt:
-			b = appendUint(b, uint64(m.RunAt.UnixMilli())) //nolint:gosec // above 0, see used
+			b = appendUint(b, uint64(max(m.RunAt.UnixMilli(), 0))) //nolint:gosec // not negative
 		}
 	}
 	return b
@@ -186,6 +217,9 @@ func (m *Message) WireSize() int {
 	n := 64 + len(m.Type) + len(m.Payload) + len(m.ReplyTo) + len(m.Codec) + len(m.Group) + len(m.Common) + len(m.Then) + len(m.Link)
 	for k, v := range m.Headers {
 		n += 10 + len(k) + len(v)
+	}
+	if m.Sealed != nil {
+		n += 32 + len(m.Sealed.Seal)
 	}
 	return n
 }
@@ -213,12 +247,18 @@ func (m *Message) ParseWire(data []byte) error {
 		return fmt.Errorf("%w: %d fields, a message has at least 2", ErrMalformed, n)
 	}
 	*m = Message{}
-	for f := range min(n, fieldCount) {
+	known, cut := fieldSeal, cutter{}
+	if data[0] == sealedVersion {
+		known, m.Sealed = fieldCount, &Sealed{}
+	}
+	for f := range min(n, known) {
 		switch f {
 		case fieldType:
 			m.Type = r.str("the task type")
 		case fieldPayload:
+			cut.from(&r)
 			m.Payload = r.bin("the payload")
+			cut.to(&r)
 		case fieldReplyTo:
 			m.ReplyTo = r.str("the reply address")
 		case fieldRetries:
@@ -249,11 +289,21 @@ func (m *Message) ParseWire(data []byte) error {
 			if at := r.uint("the time to run at"); at > 0 {
 				m.RunAt = time.UnixMilli(int64(at)) //nolint:gosec // the reader allows no more
 			}
+		case fieldSeal:
+			cut.from(&r)
+			m.Sealed.Seal = r.bin("the seal")
+			cut.to(&r)
 		}
 	}
-	r.skip(n - fieldCount)
+	r.skip(n - known)
 	if err := r.end(); err != nil {
 		return err
+	}
+	if m.Sealed != nil {
+		if len(m.Sealed.Seal) == 0 {
+			return fmt.Errorf("%w: version %d without a seal", ErrMalformed, sealedVersion)
+		}
+		m.Sealed.Clear = cut.rest(data)
 	}
 	if err := CheckName("task type", m.Type); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -282,8 +332,8 @@ func open(data []byte) (reader, error) {
 	if len(data) == 0 {
 		return reader{}, fmt.Errorf("%w: no bytes", ErrMalformed)
 	}
-	if data[0] != wireVersion {
-		return reader{}, fmt.Errorf("%w: version %d, this program reads version %d; upgrade it", ErrVersion, data[0], wireVersion)
+	if data[0] != wireVersion && data[0] != sealedVersion {
+		return reader{}, fmt.Errorf("%w: version %d, this program reads versions up to %d; upgrade it", ErrVersion, data[0], sealedVersion)
 	}
 	return reader{data: data[1:]}, nil
 }

@@ -13,7 +13,8 @@ type Outcome struct {
 	Value   []byte // what the codec made of the handler's value
 	Codec   string // the codec's name; "" is msgpack
 	Err     *TaskError
-	Type    string // the task's name, of an outcome that is kept; "" is not known
+	Type    string  // the task's name, of an outcome that is kept; "" is not known
+	Sealed  *Sealed // how Value, and if it is encrypted Err, is protected; nil if it is not
 
 	// Of a task that never left the process: its value, or the very error its
 	// handler returned. They are not part of the wire form.
@@ -22,11 +23,33 @@ type Outcome struct {
 }
 
 // AppendWire appends the outcome's wire form to b: a version byte, then the
-// array [id, state, attempt, value, codec, error, type], where error is nil or the
+// array [id, state, attempt, value, codec, error, type, seal], where error is nil or the
 // array [kind, code, text, stack, data].
 func (o *Outcome) AppendWire(b []byte) []byte {
+	n := o.used()
+	b = o.appendHead(b, n)
+	b = appendBin(b, o.Value)
+	b = o.appendRest(b, n)
+	if o.Sealed != nil {
+		b = appendBin(b, o.Sealed.Seal)
+	}
+	return b
+}
+
+// AppendClear appends what a seal of the outcome covers besides its value: its sealed
+// wire form without the value and the seal. It is for those who make seals.
+func (o *Outcome) AppendClear(b []byte) []byte {
+	sealed := *o
+	sealed.Sealed = &Sealed{}
+	return sealed.appendRest(sealed.appendHead(b, sealed.used()), sealed.used())
+}
+
+// used is how many leading fields have to be written.
+func (o *Outcome) used() int {
 	n := 4
 	switch {
+	case o.Sealed != nil:
+		n = 8
 	case o.Type != "":
 		n = 7
 	case o.Err != nil:
@@ -34,11 +57,23 @@ func (o *Outcome) AppendWire(b []byte) []byte {
 	case o.Codec != "":
 		n = 5
 	}
-	b = appendArray(append(b, wireVersion), n)
+	return n
+}
+
+// appendHead appends what comes before the value.
+func (o *Outcome) appendHead(b []byte, n int) []byte {
+	version := byte(wireVersion)
+	if o.Sealed != nil {
+		version = sealedVersion
+	}
+	b = appendArray(append(b, version), n)
 	b = appendBin(b, o.ID[:])
 	b = appendUint(b, uint64(o.State))
-	b = appendUint(b, uint64(o.Attempt))
-	b = appendBin(b, o.Value)
+	return appendUint(b, uint64(o.Attempt))
+}
+
+// appendRest appends the fields behind the value, but for the seal.
+func (o *Outcome) appendRest(b []byte, n int) []byte {
 	if n > 4 {
 		b = appendStr(b, o.Codec)
 	}
@@ -51,6 +86,16 @@ func (o *Outcome) AppendWire(b []byte) []byte {
 		b = appendStr(b, o.Type)
 	}
 	return b
+}
+
+// AppendWire appends the error's wire form to b, which is a part of an outcome's.
+func (e *TaskError) AppendWire(b []byte) []byte { return appendError(b, e) }
+
+// ParseTaskError reads what [TaskError.AppendWire] wrote. An error is [ErrMalformed].
+func ParseTaskError(data []byte, attempt int) (*TaskError, error) {
+	r := &reader{data: data}
+	e := r.taskError(attempt)
+	return e, r.end()
 }
 
 func appendError(b []byte, e *TaskError) []byte {
@@ -86,7 +131,7 @@ func ParseOutcome(data []byte) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.outcome()
+	o, err := r.outcome(data)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +146,7 @@ func ParseOutcomes(data []byte, each func(*Outcome)) error {
 		if err != nil {
 			return err
 		}
-		o, err := r.outcome()
+		o, err := r.outcome(data)
 		if err != nil {
 			return err
 		}
@@ -111,7 +156,9 @@ func ParseOutcomes(data []byte, each func(*Outcome)) error {
 	return nil
 }
 
-func (r *reader) outcome() (*Outcome, error) {
+// outcome reads an outcome; data is what r is about to read, with the version byte
+// before it.
+func (r *reader) outcome(data []byte) (*Outcome, error) {
 	n := r.array("an array of fields")
 	if n < 4 && r.err == nil {
 		return nil, fmt.Errorf("%w: %d fields, an outcome has at least 4", ErrMalformed, n)
@@ -127,7 +174,10 @@ func (r *reader) outcome() (*Outcome, error) {
 		return nil, fmt.Errorf("%w: state %d is not terminal", ErrMalformed, o.State)
 	}
 	o.Attempt = int(min(r.uint("the attempt"), 1<<30))
+	cut := cutter{}
+	cut.from(r)
 	o.Value = r.bin("the value")
+	cut.to(r)
 	if n > 4 {
 		o.Codec = r.str("the codec")
 	}
@@ -137,8 +187,29 @@ func (r *reader) outcome() (*Outcome, error) {
 	if n > 6 {
 		o.Type = r.str("the task's type")
 	}
-	r.skip(n - 7)
-	return o, r.err
+	if data[0] != sealedVersion {
+		r.skip(n - 7)
+		return o, r.err
+	}
+	o.Sealed = &Sealed{}
+	cut.from(r)
+	if n > 7 {
+		o.Sealed.Seal = r.bin("the seal")
+	}
+	cut.to(r)
+	r.skip(n - 8)
+	if r.err == nil && len(o.Sealed.Seal) == 0 {
+		r.err = fmt.Errorf("%w: version %d without a seal", ErrMalformed, sealedVersion)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	end := len(r.data) // what follows is not of this outcome
+	for i := range cut.left {
+		cut.left[i] -= end
+	}
+	o.Sealed.Clear = cut.rest(data[:len(data)-end])
+	return o, nil
 }
 
 // Failure makes the outcome of a task that ended with err in the given state.

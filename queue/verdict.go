@@ -72,7 +72,7 @@ func final(err error) bool {
 	if IsTaskError(err) {
 		return false
 	}
-	for _, e := range [...]error{ErrEncode, ErrDecode, ErrMalformed, ErrVersion, ErrTooLarge} {
+	for _, e := range [...]error{ErrEncode, ErrDecode, ErrMalformed, ErrVersion, ErrTooLarge, ErrUnauthenticated} {
 		if errors.Is(err, e) {
 			return true
 		}

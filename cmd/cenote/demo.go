@@ -191,7 +191,7 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	defer func() { _ = c.Close() }()
 	d.began = time.Now()
-	if d.fleet, err = startFleet(d.link.raw, d.queue, d.dir, d.ledger, d.fail); err != nil {
+	if d.fleet, err = startFleet(d.link.environ(), d.queue, d.dir, d.ledger, d.fail); err != nil {
 		return err
 	}
 	defer d.fleet.stop()

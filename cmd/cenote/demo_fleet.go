@@ -29,7 +29,7 @@ type fleetWorker struct {
 }
 
 // startFleet starts the workers on a queue. fail is called if one ends by itself.
-func startFleet(url, name, dir string, l *ledger, fail context.CancelCauseFunc) (*fleet, error) {
+func startFleet(env []string, name, dir string, l *ledger, fail context.CancelCauseFunc) (*fleet, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func startFleet(url, name, dir string, l *ledger, fail context.CancelCauseFunc) 
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		for i := range demoWorkers {
-			w, events, err := startWorker(self, url, name, dir)
+			w, events, err := startWorker(self, env, name, dir)
 			if err != nil {
 				started <- fmt.Errorf("start worker %d: %w", i+1, err)
 				return
@@ -60,12 +60,12 @@ func startFleet(url, name, dir string, l *ledger, fail context.CancelCauseFunc) 
 	return f, nil
 }
 
-func startWorker(self, url, name, dir string) (*fleetWorker, io.Reader, error) {
+func startWorker(self string, env []string, name, dir string) (*fleetWorker, io.Reader, error) {
 	cmd := exec.Command(self, "worker", "--demo", "--queue", name, "--files", dir,
 		"--concurrency", strconv.Itoa(demoSlots), "--lease", demoLease.String(), "--sweep", "200ms", "--log-level", "error")
 	cmd.Args[0] = os.Args[0] // the name that it was started by
 	// Not in the arguments, which any user of the machine can read.
-	cmd.Env = append(os.Environ(), "CENOTE_REDIS_URL="+url)
+	cmd.Env = append(os.Environ(), env...)
 	ownGroup(cmd) // Ctrl-C is for the demo
 	w := &fleetWorker{cmd: cmd, stderr: &tail{}, gone: make(chan struct{})}
 	cmd.Stderr = w.stderr

@@ -19,6 +19,7 @@ type link struct {
 	inner *embedded.Store // nil with a real Redis
 	raw   string          // the address with its password; "" if no other process can use it
 	said  string          // what a person may read of it
+	tls   tlsFlags
 }
 
 // address returns the Redis address and where it comes from; both are empty if
@@ -46,12 +47,20 @@ func (p *program) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
-	l := &link{rdb: a.dial(), raw: raw, said: redact(raw)}
+	if err := p.tls.apply(&a); err != nil {
+		return nil, err
+	}
+	if host := a.exposed(); host != "" {
+		fmt.Fprintf(os.Stderr, "cenote: warning: what goes to %s, passwords included, can be read on the way; use rediss:// if that host has it\n", host)
+	}
+	l := &link{rdb: a.dial(), raw: raw, said: redact(raw), tls: p.tls}
 	if from != "--redis" {
 		l.said += " from " + from
 	}
-	if l.store, err = store.New(l.rdb); err == nil {
-		err = l.store.Ping(ctx)
+	if err = greet(ctx, a); err == nil {
+		if l.store, err = store.New(l.rdb); err == nil {
+			err = explainTLS(a, l.store.Ping(ctx))
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", redact(raw), err), l.close())
@@ -76,6 +85,9 @@ func (p *program) connectOr(ctx context.Context, start func() (*embedded.Store, 
 	l.store, err = store.New(l.rdb)
 	return l, err
 }
+
+// environ are the variables by which another process of this program finds the Redis.
+func (l *link) environ() []string { return append(l.tls.environ(), "CENOTE_REDIS_URL="+l.raw) }
 
 // close ends the connections, and the store if it is embedded.
 func (l *link) close() error {

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	server := redistest.Start(t)
 	locked := redistest.Start(t, "--requirepass", "sesame")
+	secure, certs := startTLS(t)
 	var database atomic.Int32
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -36,6 +37,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REDIS", fmt.Sprintf("redis://%s/%d", server.Addr(), database.Add(1)))
 			e.Setenv("LOCKED", locked.Addr())
+			e.Setenv("TLS", secure)
+			e.Setenv("CERTS", certs)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -15,6 +15,7 @@ import (
 // program is what all verbs share.
 type program struct {
 	addressFlag string
+	tls         tlsFlags
 	began       bool // a verb was found and its flags were understood
 }
 
@@ -54,7 +55,8 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 a task failed, 5 timed out,
 		},
 	}
 	root.PersistentFlags().StringVar(&p.addressFlag, "redis", "", "Redis `URL` (default: $CENOTE_REDIS_URL, else $REDIS_URL, else embedded)")
-	root.AddCommand(p.demoCommand(), p.mapCommand(), p.workerCommand(), p.enqueueCommand(), p.taskCommand(), p.queueCommand(), p.doctorCommand(), p.fsckCommand())
+	p.tls.register(root.PersistentFlags())
+	root.AddCommand(p.demoCommand(), p.mapCommand(), p.workerCommand(), p.enqueueCommand(), p.taskCommand(), p.queueCommand(), p.doctorCommand(), p.fsckCommand(), p.aclCommand())
 	return root
 }
 

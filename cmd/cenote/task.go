@@ -12,6 +12,7 @@ import (
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 func (p *program) taskCommand() *cobra.Command {
@@ -23,7 +24,10 @@ func (p *program) taskCommand() *cobra.Command {
 		Long: `get shows what is known about a task: its state, its attempts, its error, its
 value. A task that has succeeded is there as long as its outcome is kept ("cenote
 enqueue --keep"), a dead one as long as the workers keep dead tasks. Exit code 3
-says that it is not there.`,
+says that it is not there.
+
+What is sealed is shown as it is stored: how it is sealed, with which key, and the
+bytes in base64.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.taskGet(c.Context(), args[0], name, groupName, asJSON)
@@ -95,7 +99,7 @@ func viewOf(id queue.TaskID, name, groupName string, t store.Task) taskView {
 		Attempts: t.Note.Attempts, Crashes: t.Note.Crashes, Consumer: t.Consumer,
 	}
 	if m := t.Message; m != nil {
-		v.Type, v.Retries, v.Argument = m.Type, m.Retries, toJSON(m.Codec, m.Payload)
+		v.Type, v.Retries, v.Argument = m.Type, m.Retries, contents(m.Codec, m.Payload, m.Sealed)
 	}
 	if !t.Due.IsZero() {
 		due := t.Due.UTC()
@@ -106,10 +110,25 @@ func viewOf(id queue.TaskID, name, groupName string, t store.Task) taskView {
 		if o.Err != nil {
 			v.Error, v.Kind = o.Err.Message, o.Err.Kind
 		} else {
-			v.Value = toJSON(o.Codec, o.Value)
+			v.Value = contents(o.Codec, o.Value, o.Sealed)
 		}
 	}
 	return v
+}
+
+// contents are what can be shown of an argument or a value: of a sealed one how it is
+// sealed and what is there instead.
+func contents(codec string, data []byte, s *queue.Sealed) json.RawMessage {
+	if s == nil {
+		return toJSON(codec, data)
+	}
+	how, key := seal.Describe(s.Seal)
+	out, _ := json.Marshal(struct {
+		Sealed string `json:"sealed"`
+		Key    string `json:"key,omitempty"`
+		Bytes  []byte `json:"bytes"`
+	}{how, key, data}) // of strings and bytes: cannot fail
+	return out
 }
 
 func printTask(v taskView) error {

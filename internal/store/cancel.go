@@ -41,8 +41,13 @@ func parseWish(id, x string) (Wish, bool) {
 	return w, true
 }
 
-func cancelled(id queue.TaskID) []byte {
-	return queue.Failure(id, queue.StateCancelled, 0, queue.ErrCancelled).AppendWire(nil)
+// cancelled is the outcome of a task of the named queue that is called off.
+func (s *Store) cancelled(name string, id queue.TaskID, sealed bool) []byte {
+	o := queue.Failure(id, queue.StateCancelled, 0, queue.ErrCancelled)
+	if sealed {
+		o = s.seal.Outcome(name, o)
+	}
+	return o.AppendWire(nil)
 }
 
 // Cancel calls tasks of a partition of a list queue off, at most MaxBatch. Those
@@ -77,7 +82,7 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 			if err := m.ParseWire([]byte(wire)); err != nil {
 				m = queue.Message{} // nobody can run it, nor say who waits for it
 			}
-			args = append(args, id[:], wish, m.ReplyTo, ceilMillis(m.Keep), cancelled(id))
+			args = append(args, id[:], wish, m.ReplyTo, ceilMillis(m.Keep), s.cancelled(name, id, m.Sealed != nil))
 		}
 		answers, err := s.cancel(ctx, args, len(ids))
 		if err != nil {
@@ -116,6 +121,7 @@ type Reply struct {
 	Answer  Answer        // AnswerBefore, AnswerStopped or AnswerLate
 	ReplyTo string        // for AnswerBefore: who waits
 	Keep    time.Duration // and how long the outcome is kept
+	Sealed  bool          // and whether it is sealed
 }
 
 // Answer tells what became of wishes, at most MaxBatch. A task whose answer is
@@ -126,7 +132,7 @@ func (s *Store) Answer(ctx context.Context, l Line, consumer string, rs []Reply)
 	args := append(cancelScript.args(l.root), consumer)
 	for i := range rs {
 		r := &rs[i]
-		args = append(args, r.ID[:], string(rune(r.Answer))+r.Token, r.ReplyTo, ceilMillis(r.Keep), cancelled(r.ID))
+		args = append(args, r.ID[:], string(rune(r.Answer))+r.Token, r.ReplyTo, ceilMillis(r.Keep), s.cancelled(l.Queue, r.ID, r.Sealed))
 	}
 	return s.cancel(ctx, args, len(rs))
 }

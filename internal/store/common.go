@@ -20,11 +20,16 @@ const keepCommon = 24 * time.Hour
 // task: all of a queue's tasks share it.
 func commonKey(name, ref string) string { return Root(name, 0) + "common:" + ref }
 
+// CommonRef is what data is called when it is shared.
+func CommonRef(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
 // Share stores data for the tasks of a queue and returns what to call it. What is
 // there already is not sent again, but kept for another day.
 func (s *Store) Share(ctx context.Context, name string, data []byte) (ref string, err error) {
-	sum := sha256.Sum256(data)
-	ref = hex.EncodeToString(sum[:16])
+	ref = CommonRef(data)
 	key := commonKey(name, ref)
 	there, err := s.rdb.Expire(ctx, key, keepCommon).Result()
 	if err == nil && !there {

@@ -18,7 +18,9 @@ var luaFiles embed.FS
 // script is one verb of the protocol. Every script may be run twice: go-redis
 // sends a command again when its reply is lost.
 type script struct {
-	src, sha string
+	name, src, sha string
+
+	byDigest, byText string // the commands that run it: by its digest, and with its text
 }
 
 // loadScript reads lua/<name>.lua and puts the fragments it includes in place of
@@ -34,7 +36,15 @@ func loadScript(name string) *script {
 	}
 	src := b.String()
 	sum := sha1.Sum([]byte(src)) //nolint:gosec // see above
-	return &script{src: src, sha: hex.EncodeToString(sum[:])}
+	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:]), byDigest: "EVALSHA", byText: "EVAL"}
+}
+
+// loadReader is loadScript of a script that changes nothing, which a user who may only
+// read can run.
+func loadReader(name string) *script {
+	s := loadScript(name)
+	s.byDigest, s.byText = "EVALSHA_RO", "EVAL_RO"
+	return s
 }
 
 func luaFile(name string) string {
@@ -53,8 +63,8 @@ var (
 	beatScript    = loadScript("beat")
 	leaveScript   = loadScript("leave")
 	openScript    = loadScript("open")
-	lookScript    = loadScript("look")
-	countScript   = loadScript("count")
+	lookScript    = loadReader("look")
+	countScript   = loadReader("count")
 	trimScript    = loadScript("trim")
 	cancelScript  = loadScript("cancel")
 	recordScript  = loadScript("record")
@@ -71,7 +81,7 @@ var (
 // number of keys, then the keys. What follows are the script's own arguments.
 func (s *script) args(keys ...string) []any {
 	a := make([]any, 0, 8+len(keys))
-	a = append(a, "EVALSHA", s.sha, len(keys))
+	a = append(a, s.byDigest, s.sha, len(keys))
 	for _, k := range keys {
 		a = append(a, k)
 	}
@@ -83,10 +93,10 @@ func (s *script) args(keys ...string) []any {
 func (s *script) run(ctx context.Context, rdb redis.UniversalClient, args []any) ([]string, error) {
 	cmd := redis.NewStringSliceCmd(ctx, args...)
 	if err := rdb.Process(ctx, cmd); err != nil && isNoScript(err) {
-		args[0], args[1] = "EVAL", s.src
+		args[0], args[1] = s.byText, s.src
 		cmd = redis.NewStringSliceCmd(ctx, args...)
 		err = rdb.Process(ctx, cmd)
-		args[0], args[1] = "EVALSHA", s.sha
+		args[0], args[1] = s.byDigest, s.sha
 		return cmd.Val(), explain(err)
 	} else if err != nil {
 		return nil, explain(err)
@@ -99,7 +109,7 @@ func (s *script) runInt(ctx context.Context, rdb redis.UniversalClient, args []a
 	cmd := redis.NewIntCmd(ctx, args...)
 	err := rdb.Process(ctx, cmd)
 	if err != nil && isNoScript(err) {
-		args[0], args[1] = "EVAL", s.src
+		args[0], args[1] = s.byText, s.src
 		cmd = redis.NewIntCmd(ctx, args...)
 		err = rdb.Process(ctx, cmd)
 	}

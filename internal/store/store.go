@@ -14,12 +14,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 // Store is a handle on Redis. It has no state of its own and may be used
 // concurrently; who made the client closes it.
 type Store struct {
-	rdb redis.UniversalClient
+	rdb  redis.UniversalClient
+	seal *seal.Seal
 }
 
 // New makes a store over rdb.
@@ -29,6 +31,10 @@ func New(rdb redis.UniversalClient) (*Store, error) {
 	}
 	return &Store{rdb: rdb}, nil
 }
+
+// Sealing has what the store itself makes of sealed tasks sealed: what handlers say, and
+// the outcomes of those that are cancelled. It is called before anything else.
+func (s *Store) Sealing(with *seal.Seal) { s.seal = with }
 
 // Declare stores how the queue is laid out, or learns it, and returns what is
 // stored. It refuses to change the kind or to take partitions away.
