@@ -169,8 +169,14 @@ func TestKilledWorkerBeginsNothing(t *testing.T) {
 		f := queuetest.NewFleet(t)
 		began := 0
 		var w *queuetest.Worker
-		w = f.Work(consumer.Config{}, double.Handler(func(_ context.Context, n int) (int, error) {
-			if began++; n == 3 {
+		count := func(h queue.Handler) queue.Handler {
+			return queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
+				began++
+				return h.Handle(ctx, m)
+			})
+		}
+		w = f.Work(consumer.Config{Middleware: []queue.Middleware{count}}, double.Handler(func(_ context.Context, n int) (int, error) {
+			if n == 3 {
 				w.Kill()
 			}
 			return n, nil
@@ -273,6 +279,15 @@ func TestShortCutDoesNoHarm(t *testing.T) {
 		if _, err := g.Result(); !queue.IsWait(err) || runs != 1 {
 			t.Errorf("a killed worker came back: %v, %d runs", err, runs)
 		}
+
+		back := f.Work(consumer.Config{}, double.Handler(twice))
+		synctest.Wait()
+		back.CutOff()
+		back.Reconnect()
+		back.Stop() // in order
+		last := f.Work(consumer.Config{}, double.Handler(twice))
+		synctest.Wait()
+		last.CutOff() // and the test ends like that, in order
 	})
 }
 
