@@ -3,6 +3,7 @@ package queuetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -71,6 +72,29 @@ func TestFleetInABubble(t *testing.T) {
 			is(t, err, queue.ErrResultExpired)
 		})
 	}
+}
+
+func TestFleetHasStreamsAndGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := queuetest.NewFleet(t)
+		event := queue.NewTask[int, string]("event", queue.OnStream("events"), queue.ReplyFrom("billing"))
+		work := func(group string) {
+			f.Work(consumer.Config{Queues: []consumer.Queue{{Name: "events", Group: group}}}, event.Handler(func(_ context.Context, n int) (string, error) {
+				return fmt.Sprint(group, " ", n), nil
+			}))
+		}
+		w := f.Work(consumer.Config{Queues: []consumer.Queue{{Name: "events", Group: "billing"}}}, event.Handler(func(ctx context.Context, _ int) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}))
+		synctest.Wait()
+		work("shipping")
+		fut := must[*queue.Future[string]](t)(event.Submit(t.Context(), f.Client(), 7))
+		synctest.Wait()
+		w.Kill()
+		work("billing")
+		equal(t, "the group's answer, by its second worker", must[string](t)(fut.Get(t.Context())), "billing 7")
+	})
 }
 
 func TestStopHandsBack(t *testing.T) {
