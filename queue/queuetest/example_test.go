@@ -267,7 +267,7 @@ func ExampleWorker_CutOff() {
 		fmt.Println(fut.Get(context.Background()))
 		w.Reconnect()
 	})
-	// Output:
+	// Unordered output:
 	// the worker lost its lease; another one may run the task
 	// Welcome, Ada <nil>
 }

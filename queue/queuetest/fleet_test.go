@@ -3,6 +3,7 @@ package queuetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -71,6 +72,29 @@ func TestFleetInABubble(t *testing.T) {
 			is(t, err, queue.ErrResultExpired)
 		})
 	}
+}
+
+func TestFleetHasStreamsAndGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := queuetest.NewFleet(t)
+		event := queue.NewTask[int, string]("event", queue.OnStream("events"), queue.ReplyFrom("billing"))
+		work := func(group string) {
+			f.Work(consumer.Config{Queues: []consumer.Queue{{Name: "events", Group: group}}}, event.Handler(func(_ context.Context, n int) (string, error) {
+				return fmt.Sprint(group, " ", n), nil
+			}))
+		}
+		w := f.Work(consumer.Config{Queues: []consumer.Queue{{Name: "events", Group: "billing"}}}, event.Handler(func(ctx context.Context, _ int) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}))
+		synctest.Wait()
+		work("shipping")
+		fut := must[*queue.Future[string]](t)(event.Submit(t.Context(), f.Client(), 7))
+		synctest.Wait()
+		w.Kill()
+		work("billing")
+		equal(t, "the group's answer, by its second worker", must[string](t)(fut.Get(t.Context())), "billing 7")
+	})
 }
 
 func TestStopHandsBack(t *testing.T) {
@@ -169,8 +193,14 @@ func TestKilledWorkerBeginsNothing(t *testing.T) {
 		f := queuetest.NewFleet(t)
 		began := 0
 		var w *queuetest.Worker
-		w = f.Work(consumer.Config{}, double.Handler(func(_ context.Context, n int) (int, error) {
-			if began++; n == 3 {
+		count := func(h queue.Handler) queue.Handler {
+			return queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
+				began++
+				return h.Handle(ctx, m)
+			})
+		}
+		w = f.Work(consumer.Config{Middleware: []queue.Middleware{count}}, double.Handler(func(_ context.Context, n int) (int, error) {
+			if n == 3 {
 				w.Kill()
 			}
 			return n, nil
@@ -232,6 +262,7 @@ func TestWorkerThatIsCutOffLosesItsLease(t *testing.T) {
 			return "in time", nil
 		}))
 		equal(t, "value", must[string](t)(fut.Get(t.Context())), "in time")
+		synctest.Wait()
 		is(t, errors.Join(causes...), queue.ErrLeaseLost)
 		w.Reconnect()
 		close(let)
@@ -268,10 +299,19 @@ func TestShortCutDoesNoHarm(t *testing.T) {
 		w.Kill()
 		w.Reconnect()
 		g := must[*queue.Future[int]](t)(slow.Submit(t.Context(), f.Client(), 8))
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		if _, err := g.Result(); !queue.IsWait(err) || runs != 1 {
 			t.Errorf("a killed worker came back: %v, %d runs", err, runs)
 		}
+
+		back := f.Work(consumer.Config{}, double.Handler(twice))
+		synctest.Wait()
+		back.CutOff()
+		back.Reconnect()
+		back.Stop() // in order
+		last := f.Work(consumer.Config{}, double.Handler(twice))
+		synctest.Wait()
+		last.CutOff() // and the test ends like that, in order
 	})
 }
 

@@ -41,6 +41,13 @@ func (l *link) mend() {
 	l.off = false
 }
 
+// up reports whether connections can be made.
+func (l *link) up() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.off
+}
+
 // cut ends all connections, and keeps new ones from being made.
 func (l *link) cut() {
 	l.mu.Lock()

@@ -13,7 +13,7 @@ import (
 )
 
 // Recorder is a [queue.Executor] for tests: it takes submissions, remembers them, and
-// runs them in the test's own goroutine, at once ([Inline]) or when it is told to
+// runs them in the goroutine of the call, at once ([Inline]) or when it is told to
 // ([Record]). Its methods may be called concurrently.
 //
 // Everything goes by way of bytes, as it does over Redis: what cannot be encoded, is
@@ -32,6 +32,7 @@ type Recorder struct {
 	refuse  error
 	closed  bool
 	tasks   []*task // in the order of submission
+	begun   int     // how many of the first ones do not wait
 	at      map[place]*task
 	streams map[string]bool // by queue: what it is
 	shared  map[string][]byte

@@ -60,8 +60,11 @@ func (r *Recorder) next() *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
+	for r.begun < len(r.tasks) && r.tasks[r.begun].stage != waiting {
+		r.begun++
+	}
 	var first *task
-	for _, t := range r.tasks {
+	for _, t := range r.tasks[r.begun:] {
 		if t.stage == waiting && r.known[t.msg.Type] && (first == nil || t.before(first, now)) {
 			first = t
 		}

@@ -3,9 +3,12 @@ package queuetest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/consumer"
 	"github.com/cenote-go/cenote/queue"
@@ -17,6 +20,7 @@ type Worker struct {
 
 	fleet *Fleet
 	link  *link
+	rdb   *redis.Client      // over the link; closed with the worker
 	stop  context.CancelFunc // Run's context
 	done  chan struct{}      // closed when Run has returned
 	err   error              // what it returned
@@ -32,11 +36,11 @@ func (f *Fleet) Work(cfg consumer.Config, routes ...queue.Route) *Worker {
 	f.t.Helper()
 	w := &Worker{fleet: f, link: &link{}, done: make(chan struct{}), handlers: map[*context.CancelCauseFunc]bool{}}
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 1)
-	cfg.Middleware = append(slices.Clone(cfg.Middleware), w.mortal)
-	rdb := f.dial(w.link)
+	cfg.Middleware = slices.Insert(slices.Clone(cfg.Middleware), 0, w.mortal)
+	w.rdb = f.dial(w.link)
 	var err error
-	if w.Worker, err = consumer.New(rdb, cfg, routes...); err != nil {
-		_ = rdb.Close()
+	if w.Worker, err = consumer.New(w.rdb, cfg, routes...); err != nil {
+		_ = w.rdb.Close()
 		f.t.Fatalf("queuetest: %v", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -44,9 +48,10 @@ func (f *Fleet) Work(cfg consumer.Config, routes ...queue.Route) *Worker {
 	go func() {
 		defer close(w.done)
 		w.err = w.Run(ctx)
-		_ = rdb.Close()
+		_ = w.rdb.Close()
 	}()
 	f.t.Cleanup(func() {
+		w.Reconnect()
 		w.Abort()
 		w.stop()
 		select {
@@ -79,11 +84,11 @@ func (w *Worker) report() {
 	}
 }
 
-// Kill ends the worker as SIGKILL ends its process: its connections are cut, and from
-// one moment to the next the store hears nothing from it any more. Nothing is handed back; others take
-// its tasks over when its lease has lapsed (Config.Lease, 30 seconds unless set), and
-// each has lost one worker more. It does not wait, and may be called by a handler of the
-// worker itself, to die at that very point.
+// Kill ends the worker as SIGKILL ends its process: its connections are cut, and the
+// store hears nothing from it any more. Nothing is handed back; others take its tasks
+// over when its lease has lapsed (Config.Lease, 30 seconds unless set), and each has
+// lost one worker more. Kill does not wait, and may be called by a handler of the worker
+// itself, to die at that very point.
 //
 // A goroutine cannot be killed: the contexts of handlers that run are cancelled, with
 // [queue.ErrWorkerLost] as the cause, and what they return goes nowhere. What a handler
@@ -107,18 +112,25 @@ func (w *Worker) Kill() {
 // twice at the same time; see [queue.Running]'s Token.
 func (w *Worker) CutOff() { w.link.cut() }
 
-// Reconnect ends CutOff. If that has cost the worker its lease, what it says about the
-// tasks it had is refused; it takes others. It does not bring a killed worker back.
+// Reconnect ends CutOff, and returns when the worker reaches the store. If it has lost its
+// lease meanwhile, what it says about the tasks it had is refused; it takes others.
+// Reconnect does not bring a killed worker back.
 func (w *Worker) Reconnect() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if !w.killed {
 		w.link.mend()
 	}
+	w.mu.Unlock()
+	// The pool still has connections that are dead, and loses one with each failure.
+	for w.link.up() {
+		if err := w.rdb.Ping(context.Background()).Err(); err == nil || errors.Is(err, redis.ErrClosed) {
+			return
+		}
+	}
 }
 
-// mortal makes handlers end with the worker. It is the innermost middleware, so that
-// those of the configuration see what they always see.
+// mortal makes handlers end with the worker. It is the outermost middleware: a worker
+// that is dead runs nothing more, those of the configuration included.
 func (w *Worker) mortal(h queue.Handler) queue.Handler {
 	return queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) {
 		ctx, cancel := context.WithCancelCause(ctx)
