@@ -43,11 +43,11 @@ type Finding struct {
 type AuditOptions struct {
 	Queues []string // none for all
 	Repair bool
-	Keys   int64                             // look at keys only, not at tasks, and at about so many; 0 for all there is
-	Found  func(Finding)                     // called with each finding, from the goroutine that audits
-	Tell   func(what string, done, of int64) // called as it goes on; of is 0 if it is not known
-	most   int                               // how many ids are held in memory at a time
-	step   int                               // how many entries a step takes
+	Keys   int64                         // look at keys only, not at tasks, and at about so many; 0 for all there is
+	Found  func(Finding)                 // called with each finding, from the goroutine that audits
+	Tell   func(what string, done int64) // called as it goes on
+	most   int                           // how many ids are held in memory at a time
+	step   int                           // how many entries a step takes
 }
 
 // Audited is what an audit has looked at.
@@ -64,7 +64,7 @@ type Audited struct {
 // Left is how many findings nothing was done about.
 func (a *Audited) Left() int64 { return a.Findings - a.Mended }
 
-// The defaults of an audit's bounds: 1,000,000 ids take some 60 MB.
+// The defaults of an audit's bounds: 1,000,000 ids take some 100 MB.
 const (
 	auditMost = 1 << 20
 	auditStep = 500
@@ -209,9 +209,9 @@ func (a *audit) mend(ctx context.Context, l Line, what string, args ...any) (str
 	return mendScript.runText(ctx, a.rdb, cmd)
 }
 
-func (a *audit) tell(what string, done, of int64) {
+func (a *audit) tell(what string, done int64) {
 	if a.o.Tell != nil {
-		a.o.Tell(what, done, of)
+		a.o.Tell(what, done)
 	}
 }
 

@@ -202,7 +202,7 @@ func (a *audit) ages(ctx context.Context, root string, names []keyName) error {
 			return err
 		}
 	}
-	a.tell("keys", a.Keys, 0)
+	a.tell("keys", a.Keys)
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (c *census) take(ctx context.Context) error {
 	}
 	c.passes = uint64(n)/uint64(c.o.most) + 1 //nolint:gosec // a count
 	for pass := range c.passes {
-		if err := c.pass(ctx, pass, n); err != nil {
+		if err := c.pass(ctx, pass); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (c *census) everybody(alive []string) []string {
 
 // pass looks at those tasks whose ids fall into one part of so many that all of a
 // part fit into memory.
-func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
+func (c *census) pass(ctx context.Context, pass uint64) error {
 	ids := map[string]seen{}
 	err := c.sift(ctx, box{key: "tasks", kind: "hash"}, func(e string, _ int) error {
 		if e[0] == '?' {
@@ -105,7 +105,7 @@ func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
 			ids[e[1:]] = seen{}
 		}
 		if len(ids)%10_000 == 0 {
-			c.tell(c.name()+" tasks", int64(len(ids)), of)
+			c.tell(c.name()+" tasks", int64(len(ids)))
 		}
 		return nil
 	})
@@ -173,7 +173,7 @@ func (c *census) refs(ctx context.Context, ids map[string]seen, first bool) erro
 		err := c.sift(ctx, b, func(e string, at int) error {
 			id := e[1:]
 			if n++; n%10_000 == 0 {
-				c.tell(c.name()+" "+b.key, n, 0)
+				c.tell(c.name()+" "+b.key, n)
 			}
 			if s, ok := ids[id]; ok {
 				s.more = s.more || s.any && (int(s.box) != i || b.kind == "list")
@@ -360,7 +360,7 @@ func (c *census) leftovers(ctx context.Context, name string) error {
 func (c *census) sift(ctx context.Context, b box, f func(e string, at int) error) error {
 	cursor, count, last := "0", c.o.step, ""
 	if b.kind == "hash" {
-		count = min(count, 50) // until it is known how long the messages are
+		count = min(count, 10) // until it is known how long the messages are
 	}
 	for {
 		r, err := siftScript.run(ctx, c.rdb, append(siftScript.args(c.l.base), b.key, b.kind, cursor, count))
