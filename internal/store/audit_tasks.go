@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -22,6 +25,7 @@ type census struct {
 	boxes     []box
 	seed      maphash.Seed
 	passes    uint64
+	walked    int // walks that are sure that they have met nothing of what is left
 }
 
 // box is a key that refers to tasks.
@@ -113,32 +117,8 @@ func (c *census) pass(ctx context.Context, pass uint64) error {
 		return err
 	}
 	c.Tasks += int64(len(ids))
-	const rounds, few = 3, 20
-	for round := range rounds {
-		if err := c.refs(ctx, ids, pass == 0 && round == 0); err != nil {
-			return err
-		}
-		for id, s := range ids {
-			if s.any && !s.more {
-				delete(ids, id)
-			}
-		}
-		if err := c.probe(ctx, ids); err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		if long, err := c.long(ctx); err != nil {
-			return err
-		} else if !long && len(ids) <= few { // one look at each goes through all
-			break
-		}
-		if round < rounds-1 {
-			for id := range ids {
-				ids[id] = seen{}
-			}
-		}
+	if err := c.settle(ctx, ids, pass == 0); err != nil {
+		return err
 	}
 	for id, s := range ids {
 		if err := c.judge(ctx, id, s); err != nil {
@@ -146,6 +126,111 @@ func (c *census) pass(ctx context.Context, pass uint64) error {
 		}
 	}
 	return nil
+}
+
+// settle lets go of all ids that are in one place. It goes through everything again
+// and again until few are left, or, if there are lists that are too long for one look,
+// until it is proven that those left are in none: see walk.
+func (c *census) settle(ctx context.Context, ids map[string]seen, first bool) error {
+	const rounds, few, enough = 8, 20, 2
+	c.walked = 0
+	for round := range rounds {
+		sure, err := c.walk(ctx, ids, first && round == 0)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if sure && round > 0 { // the first had to look at what has gone meanwhile, too
+			c.walked++
+		}
+		long, err := c.long(ctx)
+		if err != nil {
+			return err
+		}
+		if c.walked == enough || !long && (len(ids) <= few || round == 2) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// unwatched is for how long a walk may leave an id alone. A task that no walk meets
+// has left the front of a list before the walk came there and was put behind it again.
+// It can only have been there by way of due, where a worker parks it for a second
+// at least; or it is to be retried, or its worker was lost, which its note tells; or
+// its time had come, which happens once.
+const unwatched = 800 * time.Millisecond
+
+// walk goes through everything that refers to tasks, and lets go of the ids that it
+// has seen in one place, at the latest when it looked for them alone. It is sure if
+// an id that is left has never been alone for longer than unwatched: it then is in no
+// place, unless its time came just then.
+func (c *census) walk(ctx context.Context, ids map[string]seen, first bool) (sure bool, err error) {
+	for id := range ids {
+		ids[id] = seen{}
+	}
+	before, err := c.notes(ctx, ids)
+	if err != nil {
+		return false, err
+	}
+	sure = true
+	since := time.Now()
+	probe := func() error {
+		from := time.Now()
+		if err := c.probe(ctx, ids); err != nil {
+			return err
+		}
+		sure = sure && time.Since(since) < unwatched
+		since = from
+		return nil
+	}
+	if !first {
+		if err := probe(); err != nil {
+			return false, err
+		}
+	}
+	err = c.refs(ctx, ids, first, func() error {
+		if before == nil || time.Since(since) < unwatched/4 {
+			return nil
+		}
+		return probe()
+	})
+	if err != nil {
+		return false, err
+	}
+	for id, s := range ids {
+		if s.any && !s.more {
+			delete(ids, id)
+		}
+	}
+	if err := probe(); err != nil {
+		return false, err
+	}
+	after, err := c.notes(ctx, ids)
+	for id := range ids {
+		if before != nil && before[id] != after[id] {
+			delete(ids, id)
+		}
+	}
+	return sure && before != nil, err
+}
+
+// notes returns what is noted of the ids, nil if they are too many to ask for.
+func (c *census) notes(ctx context.Context, ids map[string]seen) (map[string]any, error) {
+	const most = 10_000
+	if len(ids) > most {
+		return nil, nil
+	}
+	all := make(map[string]any, len(ids))
+	for part := range slices.Chunk(slices.Collect(maps.Keys(ids)), c.o.step) {
+		notes, err := c.rdb.HMGet(ctx, c.l.base+"notes", part...).Result()
+		if err != nil {
+			return nil, explain(err)
+		}
+		for i, id := range part {
+			all[id] = notes[i]
+		}
+	}
+	return all, nil
 }
 
 // long reports whether there is a list that is too long for one look.
@@ -165,15 +250,20 @@ func (c *census) long(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// refs notes where the ids are seen. In the first round it looks for references
+// refs notes where the ids are seen, and calls between from time to time. In the first round it looks for references
 // to nothing, too.
-func (c *census) refs(ctx context.Context, ids map[string]seen, first bool) error {
+func (c *census) refs(ctx context.Context, ids map[string]seen, first bool, between func() error) error {
 	for i, b := range c.boxes {
 		n := int64(0)
 		err := c.sift(ctx, b, func(e string, at int) error {
 			id := e[1:]
 			if n++; n%10_000 == 0 {
 				c.tell(c.name()+" "+b.key, n)
+			}
+			if n%int64(c.o.step) == 0 {
+				if err := between(); err != nil {
+					return err
+				}
 			}
 			if s, ok := ids[id]; ok {
 				s.more = s.more || s.any && (int(s.box) != i || b.kind == "list")
@@ -274,18 +364,25 @@ func (c *census) judge(ctx context.Context, id string, s seen) error {
 		return badReply("place", r)
 	}
 	letters, who, _ := strings.Cut(r[0], " ")
+	letters, long := strings.ReplaceAll(letters, "l", ""), strings.Contains(letters, "l")
 	f := Finding{Line: c.l, ID: id, Key: c.l.base + "tasks"}
 	switch {
+	case letters == "t" && long && c.walked < 2:
+		c.Unsure++
+		return nil
 	case letters == "t":
 		f.Damage, f.Text = DamageOrphan, "its message is there, and nothing refers to it: nobody will run it"
-		state, waits := "", ""
+		state, waits, walked := "", "", ""
 		if dead {
 			state = "dead"
 		}
 		if c.waits {
 			waits = "1"
 		}
-		return c.found(ctx, f, c.with([]any{id, moment, state, waits})...)
+		if long {
+			walked = "1"
+		}
+		return c.found(ctx, f, c.with([]any{id, moment, state, waits, walked})...)
 	case strings.Contains(letters, "t") && len(letters) > 2:
 		f.Damage, f.Text = DamageTwice, "is in more than one place: "+placesText(letters, who)
 		if strings.Trim(letters, "rkt") == "" { // nobody can say whose it is
@@ -308,7 +405,7 @@ func (c *census) with(args []any, more ...any) []any {
 const unreadable = "?"
 
 // read returns when a bundle is due that the task may be in, and whether its last
-// attempt was its end.
+// attempt was its end: if it is to be tried again, its note counts that attempt.
 func (c *census) read(ctx context.Context, id string) (moment string, dead bool, err error) {
 	wire, err := c.rdb.HGet(ctx, c.l.base+"tasks", id).Result()
 	if err != nil {
@@ -325,8 +422,13 @@ func (c *census) read(ctx context.Context, id string) (moment string, dead bool,
 	if err != nil {
 		return moment, false, ignoreNil(err)
 	}
+	text, err := c.rdb.HGet(ctx, c.l.base+"notes", id).Result()
+	if err := ignoreNil(err); err != nil {
+		return moment, false, err
+	}
+	note, noteErr := parseNote(text)
 	o, err := queue.ParseOutcome([]byte(fault))
-	return moment, err == nil && o.State == queue.StateDead, nil
+	return moment, err == nil && noteErr == nil && o.Attempt > note.Attempts, nil
 }
 
 // standings says where tasks are, lists and bundles aside.

@@ -62,7 +62,7 @@ func newTown(b *bed) *town {
 	first := b.submit(msg(), msg(), msg(), msg())
 	n.running, n.retried, n.dead, n.alone = first[0], first[1], first[2], first[3]
 	wantIDs(b.t, "claimed", n.w.claim(10), first...)
-	retry := ended(queue.VerdictRetry, n.retried, queue.StateRetry)
+	retry := ended(queue.VerdictRetry, n.retried, queue.StateDead) // as a worker says it
 	retry.Delay, retry.Note = long, store.Note{Level: 1, Attempts: 1}
 	n.w.take(0, retry, ended(queue.VerdictDead, n.dead, queue.StateDead))
 	n.w.take(0, store.End{ID: n.alone, Verdict: queue.VerdictGiveBack})
@@ -107,6 +107,11 @@ var damages = map[string]damage{
 		do:     func(n *town) { n.rdb.ZRem(n.ctx(), key("due"), n.scheduled[:]) },
 		damage: store.DamageOrphan, id: func(n *town) queue.TaskID { return n.scheduled },
 		after: func(n *town) { wants(n.t, "state", n.state(n.scheduled), queue.StateReady) },
+	},
+	"a task to be tried again is in no set": {
+		do:     func(n *town) { n.rdb.ZRem(n.ctx(), key("due"), n.retried[:]) },
+		damage: store.DamageOrphan, id: func(n *town) queue.TaskID { return n.retried },
+		after: func(n *town) { wants(n.t, "state", n.state(n.retried), queue.StateReady) },
 	},
 	"a dead task is in no set": {
 		do:     func(n *town) { n.rdb.ZRem(n.ctx(), key("dead"), n.dead[:]) },
