@@ -104,7 +104,7 @@ func (p *program) fsck(ctx context.Context, f fsckFlags) error {
 				stop()
 			}
 		},
-		Tell: func(what string, n, _ int64) {
+		Tell: func(what string, n int64) {
 			if what != stage {
 				stage = what
 				bar.Reset()

@@ -43,11 +43,11 @@ type Finding struct {
 type AuditOptions struct {
 	Queues []string // none for all
 	Repair bool
-	Keys   int64                             // look at keys only, not at tasks, and at about so many; 0 for all there is
-	Found  func(Finding)                     // called with each finding, from the goroutine that audits
-	Tell   func(what string, done, of int64) // called as it goes on; of is 0 if it is not known
-	most   int                               // how many ids are held in memory at a time
-	step   int                               // how many entries a step takes
+	Keys   int64                         // look at keys only, not at tasks, and at about so many; 0 for all there is
+	Found  func(Finding)                 // called with each finding, from the goroutine that audits
+	Tell   func(what string, done int64) // called as it goes on
+	most   int                           // how many ids are held in memory at a time
+	step   int                           // how many entries a step takes
 }
 
 // Audited is what an audit has looked at.
@@ -64,7 +64,7 @@ type Audited struct {
 // Left is how many findings nothing was done about.
 func (a *Audited) Left() int64 { return a.Findings - a.Mended }
 
-// The defaults of an audit's bounds: 1,000,000 ids take some 60 MB.
+// The defaults of an audit's bounds: 1,000,000 ids take some 100 MB.
 const (
 	auditMost = 1 << 20
 	auditStep = 500
@@ -209,55 +209,65 @@ func (a *audit) mend(ctx context.Context, l Line, what string, args ...any) (str
 	return mendScript.runText(ctx, a.rdb, cmd)
 }
 
-func (a *audit) tell(what string, done, of int64) {
+func (a *audit) tell(what string, done int64) {
 	if a.o.Tell != nil {
-		a.o.Tell(what, done, of)
+		a.o.Tell(what, done)
 	}
 }
 
 // groups compares the list of a stream queue's groups with the places that they
-// have in the stream.
+// have in the stream. A group gets both in one step; each is read before the other, so
+// that one that joins meanwhile is not taken for half a group.
 func (a *audit) groups(ctx context.Context, p *plan, part uint16) error {
 	root := Root(p.name, part)
+	before, err := a.placed(ctx, root)
+	if err != nil {
+		return err
+	}
 	listed, err := a.rdb.SMembers(ctx, root+"groups").Result()
 	if err != nil {
 		return explain(err)
 	}
-	var placed []string
-	if n, err := a.rdb.Exists(ctx, root+"stream").Result(); err != nil {
-		return explain(err)
-	} else if n == 1 {
-		infos, err := a.rdb.XInfoGroups(ctx, root+"stream").Result()
-		if err != nil {
-			return explain(err)
-		}
-		for _, g := range infos {
-			placed = append(placed, g.Name)
-		}
+	after, err := a.placed(ctx, root)
+	if err != nil {
+		return err
 	}
-	for _, g := range placed {
-		if !slices.Contains(listed, g) {
-			err := a.found(ctx, Finding{
-				Damage: DamageGroup, Line: NewLine(p.name, part, ""), Key: root + "groups",
-				Text: fmt.Sprintf("group %q reads the stream and is not on the list: nobody rings for it", g),
-			}, g)
-			if err != nil {
-				return err
-			}
+	l := NewLine(p.name, part, "")
+	for _, g := range before {
+		if slices.Contains(listed, g) {
+			continue
+		}
+		text := fmt.Sprintf("group %q reads the stream and is not on the list: nobody rings for it", g)
+		if err := a.found(ctx, Finding{Damage: DamageGroup, Line: l, Key: root + "groups", Text: text}, g); err != nil {
+			return err
 		}
 	}
 	for _, g := range listed {
-		if !slices.Contains(placed, g) {
-			err := a.found(ctx, Finding{
-				Damage: DamageGroup, Line: NewLine(p.name, part, ""), Key: root + "stream",
-				Text: fmt.Sprintf("group %q has no place in the stream: its workers get nothing. XGROUP CREATE makes one, at 0 to run all again, at $ to go on from here", g),
-			})
-			if err != nil {
-				return err
-			}
+		if slices.Contains(after, g) {
+			continue
+		}
+		text := fmt.Sprintf("group %q has no place in the stream: its workers get nothing. XGROUP CREATE makes one, at 0 to run all again, at $ to go on from here", g)
+		if err := a.found(ctx, Finding{Damage: DamageGroup, Line: l, Key: root + "stream", Text: text}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// placed returns the groups that have a place in a partition's stream.
+func (a *audit) placed(ctx context.Context, root string) ([]string, error) {
+	if n, err := a.rdb.Exists(ctx, root+"stream").Result(); err != nil || n == 0 {
+		return nil, explain(err)
+	}
+	infos, err := a.rdb.XInfoGroups(ctx, root+"stream").Result()
+	if err != nil {
+		return nil, explain(err)
+	}
+	names := make([]string, len(infos))
+	for i, g := range infos {
+		names[i] = g.Name
+	}
+	return names, nil
 }
 
 // bundled counts the ids in bundles and compares.

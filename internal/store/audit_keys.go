@@ -202,31 +202,27 @@ func (a *audit) ages(ctx context.Context, root string, names []keyName) error {
 			return err
 		}
 	}
-	a.tell("keys", a.Keys, 0)
+	a.tell("keys", a.Keys)
 	return nil
 }
 
 func (a *audit) age(ctx context.Context, n keyName, kind string, forever bool) error {
-	p := a.plans[n.queue]
 	l, rest := n.line()
 	f := Finding{Line: l, Key: Root(n.queue, n.partition) + n.rest}
-	name, of, each := strings.Cut(rest, ":")
-	k, known := keyKinds[name]
-	switch {
-	case int(n.partition) >= p.layout.Partitions:
-		f.Text = fmt.Sprintf("the queue has %d partitions, and the key never expires", p.layout.Partitions)
-	case l.Group != "" && !slices.Contains(p.groups, l.Group):
-		f.Text = fmt.Sprintf("the queue has no group %q, and the key never expires", l.Group)
-	case !known, each != k.each, name == "ready" && of != "0" && of != "1" && of != "2",
-		k.root && l.Group != "", k.first && n.partition > 0, k.stream && p.layout.Kind != queue.KindStream:
-		f.Text = "no such key is known, and it never expires"
+	k, stray := a.plans[n.queue].kind(n)
+	if stray != "" && forever { // or the queue has grown meanwhile
+		if err := a.know(ctx, n.queue); err != nil {
+			return err
+		}
+		k, stray = a.plans[n.queue].kind(n)
 	}
+	name, of, _ := strings.Cut(rest, ":")
 	switch {
-	case f.Text != "":
+	case stray != "":
 		if !forever {
 			return nil
 		}
-		f.Damage = DamageUnknown
+		f.Damage, f.Text = DamageUnknown, stray+", and it never expires"
 		return a.found(ctx, f)
 	case !strings.Contains(k.types, kind+" "):
 		f.Damage, f.Text = DamageType, fmt.Sprintf("it is a %s and should be a %s", kind, strings.ReplaceAll(strings.TrimSpace(k.types), " ", " or a "))
@@ -241,6 +237,23 @@ func (a *audit) age(ctx context.Context, n keyName, kind string, forever bool) e
 		return a.consumer(ctx, l, of)
 	}
 	return nil
+}
+
+// kind returns what is known of a key, or why it is none of the queue's.
+func (p *plan) kind(n keyName) (k keyKind, stray string) {
+	l, rest := n.line()
+	name, of, each := strings.Cut(rest, ":")
+	k, known := keyKinds[name]
+	switch {
+	case int(n.partition) >= p.layout.Partitions:
+		return k, fmt.Sprintf("it is of partition %d, and the queue has %d", n.partition, p.layout.Partitions)
+	case l.Group != "" && !slices.Contains(p.groups, l.Group):
+		return k, fmt.Sprintf("it is of group %q, which the queue has not", l.Group)
+	case !known, each != k.each, name == "ready" && of != "0" && of != "1" && of != "2",
+		k.root && l.Group != "", k.first && n.partition > 0, k.stream && p.layout.Kind != queue.KindStream:
+		return k, "no such key is known"
+	}
+	return k, ""
 }
 
 // consumer looks whether somebody is there who has something in flight.

@@ -22,6 +22,7 @@ type census struct {
 	boxes     []box
 	seed      maphash.Seed
 	passes    uint64
+	walked    int // walks that are sure that they have met nothing of what is left
 }
 
 // box is a key that refers to tasks.
@@ -64,7 +65,7 @@ func (c *census) take(ctx context.Context) error {
 	}
 	c.passes = uint64(n)/uint64(c.o.most) + 1 //nolint:gosec // a count
 	for pass := range c.passes {
-		if err := c.pass(ctx, pass, n); err != nil {
+		if err := c.pass(ctx, pass); err != nil {
 			return err
 		}
 	}
@@ -95,7 +96,7 @@ func (c *census) everybody(alive []string) []string {
 
 // pass looks at those tasks whose ids fall into one part of so many that all of a
 // part fit into memory.
-func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
+func (c *census) pass(ctx context.Context, pass uint64) error {
 	ids := map[string]seen{}
 	err := c.sift(ctx, box{key: "tasks", kind: "hash"}, func(e string, _ int) error {
 		if e[0] == '?' {
@@ -105,7 +106,7 @@ func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
 			ids[e[1:]] = seen{}
 		}
 		if len(ids)%10_000 == 0 {
-			c.tell(c.name()+" tasks", int64(len(ids)), of)
+			c.tell(c.name()+" tasks", int64(len(ids)))
 		}
 		return nil
 	})
@@ -113,32 +114,8 @@ func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
 		return err
 	}
 	c.Tasks += int64(len(ids))
-	const rounds, few = 3, 20
-	for round := range rounds {
-		if err := c.refs(ctx, ids, pass == 0 && round == 0); err != nil {
-			return err
-		}
-		for id, s := range ids {
-			if s.any && !s.more {
-				delete(ids, id)
-			}
-		}
-		if err := c.probe(ctx, ids); err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		if long, err := c.long(ctx); err != nil {
-			return err
-		} else if !long && len(ids) <= few { // one look at each goes through all
-			break
-		}
-		if round < rounds-1 {
-			for id := range ids {
-				ids[id] = seen{}
-			}
-		}
+	if err := c.settle(ctx, ids, pass == 0); err != nil {
+		return err
 	}
 	for id, s := range ids {
 		if err := c.judge(ctx, id, s); err != nil {
@@ -146,110 +123,6 @@ func (c *census) pass(ctx context.Context, pass uint64, of int64) error {
 		}
 	}
 	return nil
-}
-
-// long reports whether there is a list that is too long for one look.
-func (c *census) long(ctx context.Context) (bool, error) {
-	for _, b := range c.boxes {
-		if b.letter != 'a' && (b.letter < '0' || b.letter > '2') {
-			continue
-		}
-		n, err := c.rdb.LLen(ctx, c.l.base+b.key).Result()
-		if err != nil && !isWrongType(err) {
-			return false, explain(err)
-		}
-		if n > sight {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// refs notes where the ids are seen. In the first round it looks for references
-// to nothing, too.
-func (c *census) refs(ctx context.Context, ids map[string]seen, first bool) error {
-	for i, b := range c.boxes {
-		n := int64(0)
-		err := c.sift(ctx, b, func(e string, at int) error {
-			id := e[1:]
-			if n++; n%10_000 == 0 {
-				c.tell(c.name()+" "+b.key, n, 0)
-			}
-			if s, ok := ids[id]; ok {
-				s.more = s.more || s.any && (int(s.box) != i || b.kind == "list")
-				s.box, s.last = uint16(i), int32(at) //nolint:gosec // there are not so many
-				if !s.any {
-					s.any, s.first = true, s.last
-				}
-				ids[id] = s
-			}
-			if !first || e[0] == '+' || e[0] == '*' {
-				return nil
-			}
-			return c.dangling(ctx, b, e)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dangling is about a reference whose message was not there.
-func (c *census) dangling(ctx context.Context, b box, e string) error {
-	id := e[1:]
-	switch {
-	case e[0] == '~', b.kind == "list":
-		c.Stale++
-		return nil
-	case e[0] == '-': // what is done leaves both in one step
-		at, err := c.standings(ctx, id)
-		if err != nil {
-			return err
-		}
-		if letters, _, _ := strings.Cut(at[0], " "); strings.Contains(letters, "t") || !strings.Contains(letters, string(b.letter)) {
-			return nil
-		}
-	}
-	text := "is in " + b.key + " and has no message: "
-	if b.letter == 'r' {
-		text += "it was lost while it ran"
-	} else {
-		text += "nobody can run it"
-	}
-	return c.found(ctx, Finding{Damage: DamageDangling, Line: c.l, Key: c.l.base + b.key, ID: id, Text: text}, id, b.key)
-}
-
-// probe lets go of those ids that have gone meanwhile, or whose one place can be told
-// without going through a list.
-func (c *census) probe(ctx context.Context, ids map[string]seen) error {
-	batch := make([]string, 0, 100)
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		at, err := c.standings(ctx, batch...)
-		if err != nil {
-			return err
-		}
-		for i, id := range batch {
-			letters, _, _ := strings.Cut(at[i], " ")
-			if !strings.Contains(letters, "t") || len(letters) == 2 && !ids[id].any {
-				delete(ids, id)
-			}
-		}
-		batch = batch[:0]
-		return nil
-	}
-	size := min(max(20_000/(len(c.boxes)), 1), cap(batch))
-	for id := range ids {
-		if batch = append(batch, id); len(batch) == size {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
 }
 
 // judge looks at one task in one step.
@@ -274,18 +147,25 @@ func (c *census) judge(ctx context.Context, id string, s seen) error {
 		return badReply("place", r)
 	}
 	letters, who, _ := strings.Cut(r[0], " ")
+	letters, long := strings.ReplaceAll(letters, "l", ""), strings.Contains(letters, "l")
 	f := Finding{Line: c.l, ID: id, Key: c.l.base + "tasks"}
 	switch {
+	case letters == "t" && long && c.walked < 2:
+		c.Unsure++
+		return nil
 	case letters == "t":
 		f.Damage, f.Text = DamageOrphan, "its message is there, and nothing refers to it: nobody will run it"
-		state, waits := "", ""
+		state, waits, walked := "", "", ""
 		if dead {
 			state = "dead"
 		}
 		if c.waits {
 			waits = "1"
 		}
-		return c.found(ctx, f, c.with([]any{id, moment, state, waits})...)
+		if long {
+			walked = "1"
+		}
+		return c.found(ctx, f, c.with([]any{id, moment, state, waits, walked})...)
 	case strings.Contains(letters, "t") && len(letters) > 2:
 		f.Damage, f.Text = DamageTwice, "is in more than one place: "+placesText(letters, who)
 		if strings.Trim(letters, "rkt") == "" { // nobody can say whose it is
@@ -308,7 +188,7 @@ func (c *census) with(args []any, more ...any) []any {
 const unreadable = "?"
 
 // read returns when a bundle is due that the task may be in, and whether its last
-// attempt was its end.
+// attempt was its end: if it is to be tried again, its note counts that attempt.
 func (c *census) read(ctx context.Context, id string) (moment string, dead bool, err error) {
 	wire, err := c.rdb.HGet(ctx, c.l.base+"tasks", id).Result()
 	if err != nil {
@@ -325,8 +205,13 @@ func (c *census) read(ctx context.Context, id string) (moment string, dead bool,
 	if err != nil {
 		return moment, false, ignoreNil(err)
 	}
+	text, err := c.rdb.HGet(ctx, c.l.base+"notes", id).Result()
+	if err := ignoreNil(err); err != nil {
+		return moment, false, err
+	}
+	note, noteErr := parseNote(text)
 	o, err := queue.ParseOutcome([]byte(fault))
-	return moment, err == nil && o.State == queue.StateDead, nil
+	return moment, err == nil && noteErr == nil && o.Attempt > note.Attempts, nil
 }
 
 // standings says where tasks are, lists and bundles aside.
@@ -360,7 +245,7 @@ func (c *census) leftovers(ctx context.Context, name string) error {
 func (c *census) sift(ctx context.Context, b box, f func(e string, at int) error) error {
 	cursor, count, last := "0", c.o.step, ""
 	if b.kind == "hash" {
-		count = min(count, 50) // until it is known how long the messages are
+		count = min(count, 10) // until it is known how long the messages are
 	}
 	for {
 		r, err := siftScript.run(ctx, c.rdb, append(siftScript.args(c.l.base), b.key, b.kind, cursor, count))

@@ -66,7 +66,7 @@ end
 -- places(line, id, consumers, inbox, lists, moment, hints): where a task stands, one
 -- letter a place: t its message is there, d due, D in a bundle, x dead, b on the
 -- bell, k taken off it, r in flight; and, if lists says so, 0, 1 and 2 ready, a
--- alone. After a space follows each k's and r's consumer. moment is when a bundle that it
+-- alone, and l if a list is too long to be looked through as a whole. After a space follows each k's and r's consumer. moment is when a bundle that it
 -- may be in is due, or ''.
 local function places(line, id, consumers, inbox, lists, moment, hints)
   local at, who = {}, {}
@@ -84,9 +84,13 @@ local function places(line, id, consumers, inbox, lists, moment, hints)
     end
   end
   if lists then
+    local long_list = false
     for letter, list in pairs({['0'] = 'ready:0', ['1'] = 'ready:1', ['2'] = 'ready:2', a = 'alone'}) do
-      for _ = 1, #in_list(line .. list, id, hints) do at[#at + 1] = letter end
+      local found, len = in_list(line .. list, id, hints)
+      for _ = 1, #found do at[#at + 1] = letter end
+      long_list = long_list or len > sight
     end
+    if long_list then at[#at + 1] = 'l' end
     if moment ~= '' then
       for _, m in ipairs(redis.call('ZRANGEBYSCORE', line .. 'due', moment, moment)) do
         for i = 1, #m > 16 and #m or 0, 16 do

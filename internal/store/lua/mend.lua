@@ -3,7 +3,8 @@
 -- ARGV 1 what  2 which: an id, a key without the line, a consumer, a group
 --      then of
 --        orphan   3 when a bundle is due that it may be in or ''  4 'dead' if it was given up
---                 5 '1' for what waits in a stream queue for its time  6... consumers besides those alive
+--                 5 '1' for what waits in a stream queue for its time
+--                 6 '1' if walks through long lists have not met it  7... consumers besides those alive
 --        twice    3 the same moment  4 where it was in lists, from the end  5... those consumers
 --        dangling, leftover   3 the key that refers to it
 --        expiry   3 ms
@@ -33,8 +34,9 @@ local function blank(list, index, len)
 end
 
 if what == 'orphan' then
-  local consumers = holders(line, {unpack(ARGV, 6)})
-  if places(line, it, consumers, inboxes(line, consumers), true, ARGV[3], '') ~= 't' then return '' end
+  local consumers = holders(line, {unpack(ARGV, 7)})
+  local at = places(line, it, consumers, inboxes(line, consumers), true, ARGV[3], '')
+  if at ~= 't' and not (at == 'lt' and ARGV[6] == '1') then return '' end
   if redis.call('EXISTS', root .. 'result:' .. it) == 1 then
     drop(it)
     return 'dropped: its outcome is there'
@@ -53,6 +55,7 @@ elseif what == 'twice' then
   local consumers = holders(line, {unpack(ARGV, 5)})
   local inbox = inboxes(line, consumers)
   local at = places(line, it, consumers, inbox, true, ARGV[3], ARGV[4])
+  at = string.gsub(at, 'l', '')
   if #at <= 2 or not string.find(at, 't', 1, true) then return '' end
   -- What runs goes on, what is dead stays so, and nothing runs before its time.
   local keep = false
