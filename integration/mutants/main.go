@@ -107,47 +107,63 @@ type verdict struct {
 	took   time.Duration
 }
 
-// plant runs the mutant's tests with its edits. The error is about the mutant
-// itself: an edit that fits nowhere, code that does not compile.
-func (r runner) plant(ctx context.Context, m mutant) (verdict, error) {
+// plant runs the mutant's tests with its edits. A test that fails over it must fail
+// once more by itself: on a busy machine a test may fail for another reason. The
+// error is about the mutant itself: an edit that fits nowhere, code that does not
+// compile.
+func (r runner) plant(ctx context.Context, m mutant) (v verdict, err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
-		return verdict{}, err
+		return v, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	overlay, err := r.overlay(dir, m)
 	if err != nil {
-		return verdict{}, err
+		return v, err
 	}
-	args := []string{"test", "-json", "-overlay", overlay, "-count=1", "-timeout", r.limit.String()}
-	cmd := exec.CommandContext(ctx, "go", append(args, strings.Fields(m.tests)...)...)
+	args := append([]string{"-overlay", overlay}, strings.Fields(m.tests)...)
+	began := time.Now()
+	for innocent := []string{}; ; {
+		blamed, err := r.test(ctx, append(args, "-skip", "^("+strings.Join(innocent, "|")+")$"))
+		if err != nil || blamed == "" {
+			return verdict{took: time.Since(began)}, err
+		}
+		again, err := r.test(ctx, append(args, "-run", "^"+blamed+"$"))
+		if err != nil || again != "" {
+			return verdict{caught: err == nil, by: blamed, took: time.Since(began)}, err
+		}
+		innocent = append(innocent, blamed)
+	}
+}
+
+// test runs go test and returns the first test that failed, or nothing.
+func (r runner) test(ctx context.Context, args []string) (blamed string, err error) {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-count=1", "-timeout", r.limit.String()}, args...)...)
 	cmd.Dir = r.root
-	// The first failure says all there is to know: the tests, all that they have
+	// The first failure says all there is to know: the tests, and all that they have
 	// started, end then.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
-		return verdict{}, err
+		return "", err
 	}
 	cmd.Stderr = cmd.Stdout
-	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return verdict{}, err
+		return "", err
 	}
 	blamed, said := r.follow(pipe)
 	if blamed != "" {
 		_ = cmd.Cancel()
 	}
 	err = cmd.Wait()
-	v := verdict{caught: blamed != "", by: blamed, took: time.Since(began)}
 	switch {
 	case ctx.Err() != nil:
-		return v, ctx.Err()
-	case v.caught || err == nil:
-		return v, nil
+		return "", ctx.Err()
+	case blamed != "" || err == nil:
+		return blamed, nil
 	}
-	return v, fmt.Errorf("no test failed, but go test did: %w\n%s", err, said)
+	return "", fmt.Errorf("no test failed, but go test did: %w\n%s", err, said)
 }
 
 // follow reads what go test -json says until a test has failed, and returns that

@@ -270,7 +270,7 @@ var mutants = []mutant{
 		edits: []edit{{
 			"consumer/keep.go",
 			"n := p.cancelRunning(queue.ErrLeaseLost)",
-			"n := 0",
+			"n, _ := 0, queue.ErrLeaseLost",
 		}},
 		tests: leaseTests,
 	},

@@ -31,7 +31,7 @@ func Run(t *testing.T, test func(b *Bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		// A client that was closed while it could not connect sleeps on for a second.
-		t.Cleanup(func() { time.Sleep(time.Minute) })
+		t.Cleanup(func() { <-time.After(time.Minute) })
 		s, err := embedded.StartPrivate()
 		if err != nil {
 			t.Fatal(err)

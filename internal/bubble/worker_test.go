@@ -18,7 +18,7 @@ import (
 type room struct {
 	*bubble.Bubble
 	t   *testing.T
-	ctx context.Context //nolint:containedctx // the test's
+	ctx context.Context // the test's
 	x   *producer.Client
 	rdb *bubble.Client // the producer's
 }

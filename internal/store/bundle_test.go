@@ -27,7 +27,9 @@ func TestTasksForOneMomentAreBundled(t *testing.T) {
 		keyed.Key, high.Priority, hasty.Expire = "k", queue.High, time.Hour
 		late.RunAt = late.RunAt.Add(24 * time.Hour)
 		delayed.RunAt, delayed.Delay = time.Time{}, 24*time.Hour
+		w := b.worker("w", long)
 		ids := b.submit(ms...)
+		wants(t, "claimed before it is time", len(w.claim(10)), 0)
 		wants(t, "scheduled", b.counts().Scheduled, 200)
 		if n := b.rdb.ZCard(b.ctx(), root+"due").Val(); n > 15 {
 			t.Errorf("%d members for 200 tasks of mostly one moment", n)
@@ -38,8 +40,6 @@ func TestTasksForOneMomentAreBundled(t *testing.T) {
 				t.Fatalf("task %d is %v and due %v, want %v", i, k.State, k.Due, ms[i].RunAt)
 			}
 		}
-		w := b.worker("w", long)
-		wants(t, "claimed before it is time", len(w.claim(10)), 0)
 		b.pass(b.span())
 		var got []queue.TaskID
 		for n := 1; len(got) < 198; n = n*3 + 1 {

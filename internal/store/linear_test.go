@@ -82,7 +82,8 @@ var oneTask = (&porcupine.NondeterministicModel{
 // happened.
 func step(s stands, in asked, out told) []stands {
 	happened, change := s, false // what it does to the task, if it does anything
-	switch mine := s.at == held && s.who == in.who; in.op {
+	mine := s.at == held && s.who == in.who
+	switch in.op {
 	case "submit":
 		happened, change = stands{at: waits}, s.at == absent
 	case "claim":
@@ -104,6 +105,10 @@ func step(s stands, in asked, out told) []stands {
 	switch in.op + " " + out.says {
 	case "submit accepted", "claim accepted", "finish accepted", "back accepted":
 		may = change
+	case "claim perhaps":
+		if may = change || mine; !change {
+			happened = s
+		}
 	case "finish refused", "back refused":
 		may, happened = !change, s
 	case "strike accepted":
@@ -165,15 +170,58 @@ func (h *scribe) all(call int64, in asked, out told) {
 	h.lost = append(h.lost, porcupine.Operation{Input: in, Output: out, Call: call, Return: ret})
 }
 
-// history returns all that was written, with what is about all tasks once for each.
+// history returns all that was written, with what is about all tasks once for each
+// that it may concern. A claim without an answer was made before its consumer was
+// struck off, or never.
 func (h *scribe) history() []porcupine.Operation {
-	ops := slices.Clone(h.ops)
+	submitted := map[queue.TaskID]int64{}
+	claims := map[queue.TaskID]map[string]bool{}
+	for _, id := range h.ids {
+		claims[id] = map[string]bool{}
+	}
+	for _, o := range h.ops {
+		switch in := o.Input.(asked); in.op {
+		case "submit":
+			submitted[in.id] = o.Call
+		case "claim":
+			claims[in.id][in.who] = true
+		}
+	}
+	gone := map[string]int64{}
 	for _, o := range h.lost {
+		if in := o.Input.(asked); in.op == "strike" && (gone[in.who] == 0 || o.Return < gone[in.who]) {
+			gone[in.who] = o.Return
+		}
+	}
+	ops := slices.Clone(h.ops)
+	about := func(o porcupine.Operation, id queue.TaskID) {
+		in := o.Input.(asked)
+		in.id = id
+		o.Input = in
+		ops = append(ops, o)
+	}
+	for _, o := range h.lost {
+		in := o.Input.(asked)
+		if in.op != "claim" {
+			continue
+		}
+		if o.Return = gone[in.who]; o.Return < o.Call {
+			continue
+		}
 		for _, id := range h.ids {
-			in := o.Input.(asked)
-			in.id = id
-			o.Input = in
-			ops = append(ops, o)
+			if submitted[id] < o.Return {
+				about(o, id)
+				claims[id][in.who] = true
+			}
+		}
+	}
+	for _, o := range h.lost {
+		if in := o.Input.(asked); in.op == "strike" {
+			for _, id := range h.ids {
+				if claims[id][in.who] {
+					about(o, id)
+				}
+			}
 		}
 	}
 	return ops
@@ -199,7 +247,7 @@ type leaky struct {
 func (l leaky) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
 	if err == nil && l.leaks.Load() && rand.IntN(l.every) == 0 { //nolint:gosec // a test's choice
-		_ = l.Conn.Close()
+		_ = l.Close()
 		return 0, io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -374,7 +422,7 @@ func (b *linear) live(s *store.Store, r *rand.Rand, name string, over <-chan str
 			for _, o := range ops {
 				b.h.add(call, o, told{})
 			}
-			b.h.all(call, asked{op: "claim", who: name}, told{})
+			b.lostClaim(call, name)
 			return
 		}
 		if err != nil {
@@ -396,6 +444,28 @@ func (b *linear) live(s *store.Store, r *rand.Rand, name string, over <-chan str
 		for _, c := range reply.Tasks {
 			b.h.add(call, asked{op: "claim", id: c.ID, who: name}, told{known: true, says: "accepted"})
 			mine = append(mine, c.ID)
+		}
+	}
+}
+
+// lostClaim writes down what a consumer has claimed that was not told. If it was
+// struck off already, nobody knows: it may have been any task.
+func (b *linear) lostClaim(call int64, name string) {
+	tx := b.rdb.TxPipeline()
+	alive := tx.ZScore(b.t.Context(), root+"alive", name)
+	has := tx.HKeys(b.t.Context(), root+"run:"+name)
+	if _, err := tx.Exec(b.t.Context()); err != nil && !errors.Is(err, redis.Nil) {
+		b.t.Error(err)
+		return
+	}
+	if alive.Err() != nil {
+		b.h.all(call, asked{op: "claim", who: name}, told{})
+		return
+	}
+	for _, f := range has.Val() {
+		if len(f) == len(queue.TaskID{}) {
+			// It had some of them before: then this is a claim that did nothing.
+			b.h.add(call, asked{op: "claim", id: idOf(f), who: name}, told{known: true, says: "perhaps"})
 		}
 	}
 }

@@ -31,7 +31,7 @@ type side struct {
 	clock int64                // the real server's clock when it was stopped last, ms
 	now   time.Duration        // virtual time
 	ends  map[string]int64     // the real server's keys that expire, in virtual ms
-	ctx   context.Context      //nolint:containedctx // the test's
+	ctx   context.Context      // the test's
 	fail  func(string, ...any) // of the sequence that runs
 }
 

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -105,7 +104,6 @@ type mtask struct {
 	apart    bool // which travels by itself
 	putOff   bool // by the turn that is under way, as one of a group
 	died     int64
-	ends     int // how often it has ended since it was submitted
 }
 
 type mworker struct {
@@ -704,5 +702,3 @@ func (w *world) finish(t *mtask, state queue.State, addrs []string, keep time.Du
 func (w *world) forget(t *mtask) { t.noted, t.attempts, t.crashes, t.due = false, 0, 0, 0 }
 
 func byID(a, b store.Claimed) int { return slices.Compare(a.ID[:], b.ID[:]) }
-
-func byDue(a, b *mtask) int { return cmp.Compare(a.due, b.due) }
