@@ -1,9 +1,12 @@
 package faults
 
 import (
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cenote-go/cenote/queue"
 )
 
 // cooperative is a worker whose handlers have a second to heed their contexts,
@@ -47,9 +50,9 @@ func TestPartition(t *testing.T) {
 		p := cutOff[rnd.IntN(len(cutOff))]
 		w := wires[p]
 		b.whole()
-		before, heard := p.stats().Lapsed, b.load.heard.Load()
-		lapses := i%4 == 0 // the others are over before anybody has noticed
-		if lapses {
+		if i%4 == 0 { // the others are over before anybody has noticed
+			gate, fut := b.occupy(p)
+			before := p.stats().Lapsed
 			switch i / 4 % 3 {
 			case 0:
 				w.set(silent(), silent())
@@ -61,6 +64,11 @@ func TestPartition(t *testing.T) {
 			if p.givesUp(before) {
 				long++
 			}
+			// Its task is taken over and done while it would still be at it.
+			if _, err := get(t, fut); err != nil {
+				t.Errorf("a task that was taken over: %v", err)
+			}
+			openGate(t, gate)
 		} else {
 			switch i % 4 {
 			case 1:
@@ -71,8 +79,7 @@ func TestPartition(t *testing.T) {
 				w.set(way{rate: 2000}, way{delay: 50 * time.Millisecond, jitter: 50 * time.Millisecond})
 			}
 		}
-		some := heard + 10 + rnd.Int64N(40)
-		eventually(t, "work to go on", func() bool { return b.load.heard.Load() >= some })
+		goOn(b, 10+rnd.Int64N(40))
 		w.mend()
 	}
 	enough.Store(true)
@@ -85,6 +92,32 @@ func TestPartition(t *testing.T) {
 	reached("%d cuts, %d longer than a lease: overlapping runs %d, lost %d, completed twice %d, run again %d", cuts, long, rep.Overlaps, rep.Lost, rep.Twice, rep.Dups)
 	if long < cuts/8 {
 		t.Errorf("only %d leases were given up in %d cuts", long, cuts)
+	}
+}
+
+// occupy has p run a task that it does not end before the gate is open or its context
+// is done.
+func (b *bench) occupy(p *process) (gate string, fut *queue.Future[answer]) {
+	b.t.Helper()
+	for {
+		gate = filepath.Join(b.t.TempDir(), "gate")
+		fut, err := b.load.submit(job{Gate: gate, Heeding: true})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var at *process
+		eventually(b.t, "a worker to begin task "+fut.ID().String(), func() bool {
+			for _, q := range b.fleet.alive() {
+				if _, ok := q.has(func(r record) bool { return r.Op == opStart && r.ID == fut.ID().String() }); ok {
+					at = q
+				}
+			}
+			return at != nil
+		})
+		if at == p {
+			return gate, fut
+		}
+		openGate(b.t, gate)
 	}
 }
 
