@@ -22,7 +22,7 @@ func (b *bench) fsck(ctx context.Context, when string) store.Audited {
 	shown := 0
 	return b.audit(ctx, store.AuditOptions{Found: func(f store.Finding) {
 		if shown++; shown <= mostProblems {
-			b.t.Errorf("I9: %s: %s, task %x, key %q: %s", when, f.Damage, f.ID, f.Key, f.Text)
+			b.t.Errorf("I11: %s: %s, task %x, key %q: %s", when, f.Damage, f.ID, f.Key, f.Text)
 		}
 	}})
 }

@@ -1,7 +1,10 @@
 package faults
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -14,6 +17,13 @@ func TestMain(m *testing.M) {
 		os.Exit(playing("worker", runWorker))
 	case "producer":
 		os.Exit(playing("producer", runProducer))
+	}
+	flag.Parse()
+	// The tests wait for leases far more than they compute.
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		if err := n.Value.Set(strconv.Itoa(max(runtime.GOMAXPROCS(0), 4))); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	table.print(os.Stdout)

@@ -13,12 +13,12 @@ import (
 var poisons = map[string]func(){
 	"exit":  func() { os.Exit(3) },
 	"panic": func() { go panic("poison"); time.Sleep(time.Hour) },
-	"stack": func() { debug.SetMaxStack(1 << 20); deeper(0) },
+	"stack": func() { debug.SetMaxStack(1 << 20); deeper(0) }, //nolint:staticcheck // for what it does to the stack
 	"segv":  func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSEGV); time.Sleep(time.Hour) },
 }
 
 // deeper overflows the stack.
-func deeper(n int) int { return deeper(n+1) + n }
+func deeper(n int) int { return deeper(n+1) + n } //nolint:staticcheck // without end
 
 // TestPoison puts tasks that end their process among good ones. Each must be dead
 // after as many deliveries as it may cost, and none of its neighbours with it.

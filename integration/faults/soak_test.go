@@ -52,7 +52,8 @@ func TestSoak(t *testing.T) {
 	n := 0
 	for n = 1; n <= epochs || time.Now().Before(end); n++ {
 		before := s.sum
-		s.epoch(size(10, 30))
+		// What a subtest cleans up it does not keep: a soak must not grow.
+		t.Run(fmt.Sprintf("epoch-%d", n), func(t *testing.T) { s.as(t, func() { s.epoch(size(10, 30)) }) })
 		now := s.use()
 		if n == 1 {
 			s.first = now
@@ -70,6 +71,15 @@ func TestSoak(t *testing.T) {
 		reached("%d epochs, %d blows, %d tasks: lost %d, completed twice %d, silent futures %d, run again %d", n, s.blows, s.sum.Accepted, s.sum.Lost, s.sum.Twice, s.sum.Silent, s.sum.Dups)
 	}
 	s.finish(rules{})
+}
+
+// as has f run in the name of a subtest.
+func (s *soak) as(t testing.TB, f func()) {
+	was := s.t
+	set := func(t testing.TB) { s.t, s.fleet.t, s.load.t = t, t, t }
+	set(t)
+	defer set(was)
+	f()
 }
 
 // epoch lets so many blows fall on one load and checks what has come of it.
@@ -262,7 +272,7 @@ func (s *soak) cutWorker() {
 	case 2:
 		w.set(way{}, silent())
 	}
-	eventually(s.t, "worker "+p.name+" to give its lease up", func() bool { return p.stats().Lapsed > before })
+	p.givesUp(before)
 	w.mend()
 	s.whole()
 }
@@ -279,13 +289,4 @@ func (s *soak) slowWorker() {
 func (s *soak) loseProducer() {
 	s.killProducer(s.producers, 8_000+s.rnd.Int64N(80_000))
 	s.producers++
-}
-
-// whole waits until all living workers are on the books of Redis.
-func (s *soak) whole() {
-	s.t.Helper()
-	eventually(s.t, "all workers to be back", func() bool {
-		n, err := s.rdb.ZCard(s.t.Context(), s.line+"alive").Result()
-		return err == nil && n >= int64(len(s.fleet.alive()))
-	})
 }

@@ -66,7 +66,7 @@ func TestZombie(t *testing.T) {
 }
 
 // get waits for a future, no longer than the test is patient.
-func get(t *testing.T, fut *queue.Future[answer]) (answer, error) {
+func get(t testing.TB, fut *queue.Future[answer]) (answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -74,7 +74,7 @@ func get(t *testing.T, fut *queue.Future[answer]) (answer, error) {
 }
 
 // openGate lets runs end that wait for the gate.
-func openGate(t *testing.T, gate string) {
+func openGate(t testing.TB, gate string) {
 	t.Helper()
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
