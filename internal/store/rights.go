@@ -36,6 +36,14 @@ type needs struct {
 	selectors []string // rights on keys that are of no queue
 }
 
+// audits are the scripts of an audit that repairs nothing, and audited what it sends
+// besides.
+func audits() []*script {
+	return []*script{placeScript, siftScript, agesScript, tallyScript, holdsScript}
+}
+
+const audited = "scan exists zrange hget hlen pttl xinfo|groups"
+
 // every is what any client sends. AUTH needs no right.
 const every = "ping hello select client|setname"
 
@@ -64,18 +72,18 @@ func (r Role) needs() (needs, error) {
 		}, nil
 	case RoleDashboard:
 		return needs{
-			scripts:   []*script{lookScript, countScript},
-			commands:  "smembers hgetall",
+			scripts:   append(audits(), lookScript, countScript),
+			commands:  "smembers hgetall " + audited,
 			keys:      "%R~*",
-			selectors: []string{"(%R~" + queuesKey + " +smembers)"},
+			selectors: []string{"(%R~" + queuesKey + " +smembers)", "(%R~" + linkKey("*") + " +pttl)"},
 		}, nil
 	case RoleAdmin:
 		return needs{
-			scripts:   []*script{lookScript, countScript, declareScript, openScript, cancelScript},
-			commands:  "smembers hgetall unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get",
+			scripts:   append(audits(), lookScript, countScript, declareScript, openScript, cancelScript, mendScript),
+			commands:  "smembers hgetall unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
 			keys:      "~*",
 			channels:  "reply:* stops:*",
-			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)"},
+			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)", "(~" + linkKey("*") + " +pttl +expire)"},
 		}, nil
 	}
 	return needs{}, fmt.Errorf("%w: %q is no role; choose one of %v", queue.ErrOption, r, Roles)

@@ -69,12 +69,12 @@ var (
 	cancelScript  = loadScript("cancel")
 	recordScript  = loadScript("record")
 	sayScript     = loadScript("say")
-	placeScript   = loadScript("place")
-	siftScript    = loadScript("sift")
-	agesScript    = loadScript("ages")
-	tallyScript   = loadScript("tally")
+	placeScript   = loadReader("place")
+	siftScript    = loadReader("sift")
+	agesScript    = loadReader("ages")
+	tallyScript   = loadReader("tally")
 	mendScript    = loadScript("mend")
-	holdsScript   = loadScript("holds")
+	holdsScript   = loadReader("holds")
 )
 
 // args begins the arguments of a call: room for the command, the digest and the
@@ -121,7 +121,7 @@ func (s *script) runText(ctx context.Context, rdb redis.UniversalClient, args []
 	cmd := redis.NewCmd(ctx, args...)
 	err := rdb.Process(ctx, cmd)
 	if err != nil && isNoScript(err) {
-		args[0], args[1] = "EVAL", s.src
+		args[0], args[1] = s.byText, s.src
 		cmd = redis.NewCmd(ctx, args...)
 		err = rdb.Process(ctx, cmd)
 	}

@@ -33,7 +33,7 @@ if kind == 'list' then
   if len - done > count then out[1] = string.format('%.0f', done + count) end
   return out
 end
-local got = redis.call(kind == 'hash' and 'HSCAN' or 'ZSCAN', key, cursor, 'COUNT', count)
+local got = kind == 'hash' and redis.call('HSCAN', key, cursor, 'COUNT', count) or redis.call('ZSCAN', key, cursor, 'COUNT', count)
 out[1] = got[1]
 local bytes = 0
 for i = 1, #got[2], 2 do
