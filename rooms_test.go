@@ -51,6 +51,7 @@ var rooms = map[string]room{
 	"admin/dashboard": {inside: []string{"queue", "internal/store", "admin"}},
 
 	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/fuzztest":  {},
 	"internal/proctest":  {},
 	"internal/redistest": {inside: []string{"internal/proctest"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }

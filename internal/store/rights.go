@@ -65,14 +65,14 @@ func (r Role) needs() (needs, error) {
 	case RoleDashboard:
 		return needs{
 			scripts:   []*script{lookScript, countScript},
-			commands:  "smembers hgetall",
+			commands:  "smembers hgetall time",
 			keys:      "%R~*",
 			selectors: []string{"(%R~" + queuesKey + " +smembers)"},
 		}, nil
 	case RoleAdmin:
 		return needs{
 			scripts:   []*script{lookScript, countScript, declareScript, openScript, cancelScript},
-			commands:  "smembers hgetall unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get",
+			commands:  "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get",
 			keys:      "~*",
 			channels:  "reply:* stops:*",
 			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)"},
