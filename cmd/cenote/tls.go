@@ -147,7 +147,7 @@ func greet(ctx context.Context, a address) error {
 		_ = conn.Close() // the server may have hung up, for want of a certificate: Ping tells
 		return nil
 	}
-	if ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errSilent
 	}
 	if told := explainTLS(a, err); told != err { //nolint:errorlint // the very same
