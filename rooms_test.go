@@ -58,6 +58,7 @@ var rooms = map[string]room{
 
 	"internal/bubble":    {inside: []string{"internal/embedded"}, outside: []string{goRedis}},
 	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/fuzztest":  {},
 	"internal/proctest":  {},
 	"internal/redistest": {inside: []string{"internal/proctest"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }

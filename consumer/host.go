@@ -78,7 +78,7 @@ func (h *host) unseal(data []byte) ([]byte, error) {
 	var all []byte
 	for at := 0; at < len(data); {
 		n, head := binary.Uvarint(data[at:])
-		if head <= 0 || n > uint64(len(data)-at-head) {
+		if head <= 0 || n > uint64(len(data)-at-head) { //nolint:gosec // not negative
 			return nil, fmt.Errorf("%w: what is on record of a task ends inside a piece", queue.ErrUnauthenticated)
 		}
 		end := at + head + int(n) //nolint:gosec // within data

@@ -119,9 +119,16 @@ func TestSealedTasksWorkLikeOthers(t *testing.T) {
 				return p + v, err
 			}),
 			talk.Handler(func(ctx context.Context, v string) (string, error) {
-				<-listening
-				queue.Logf(ctx, "%s", secret)
-				return v, nil
+				for { // until somebody listens
+					queue.Logf(ctx, "%s", secret)
+					select {
+					case <-listening:
+						return v, nil
+					case <-ctx.Done():
+						return "", context.Cause(ctx)
+					case <-time.After(10 * time.Millisecond):
+					}
+				}
 			}))
 		if got := value(b, submit(b, echo, secret)); got != secret+"!" {
 			t.Errorf("value %q", got)
@@ -174,9 +181,9 @@ func TestSealedTasksWorkLikeOthers(t *testing.T) {
 		tf := submit(b, talk, "x")
 		var once sync.Once
 		heard := ""
-		go func() { time.Sleep(50 * time.Millisecond); once.Do(func() { close(listening) }) }()
 		for ev := range tf.Events(b.ctx) {
-			heard += ev.Text
+			heard = ev.Text
+			once.Do(func() { close(listening) })
 		}
 		if heard != secret {
 			t.Errorf("heard %q", heard)

@@ -319,7 +319,11 @@ func (r *reader) headers() map[string]string {
 	if n == 0 {
 		return nil
 	}
-	h := make(map[string]string, min(n, 64))
+	if n > maxHeaders && r.err == nil {
+		r.err = fmt.Errorf("%w: %d headers; the limit is %d", ErrMalformed, n, maxHeaders)
+		return nil
+	}
+	h := make(map[string]string, n)
 	for ; n > 0 && r.err == nil; n-- {
 		k := r.str("a header's name")
 		h[k] = r.str("a header's value")

@@ -104,7 +104,7 @@ func (s *Seal) close(r *ring, p place, body, synthetic []byte) (sealed, head []b
 			flags |= encrypted
 		}
 	}
-	how := append([]byte{flags, byte(len(name))}, name...)
+	how := append([]byte{flags, byte(len(name))}, name...) //nolint:gosec // a name has at most 128 bytes
 	context := p.context(how)
 	switch {
 	case k == nil:

@@ -203,7 +203,7 @@ func (s *Seal) Data(use Use, name string, id queue.TaskID, n int, data []byte) [
 	}
 	body, head := s.close(s.ringOf(use), s.placeOf(use, name, id, n), data, synthetic)
 	out := make([]byte, 0, 1+len(head)+len(body))
-	out = append(out, byte(len(head)))
+	out = append(out, byte(len(head))) //nolint:gosec // a name and at most 34 bytes
 	return append(append(out, head...), body...)
 }
 

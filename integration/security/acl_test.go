@@ -187,7 +187,7 @@ func TestUsersCanDoTheirWork(t *testing.T) {
 			for _, f := range futs {
 				get[int](w)(f, nil)
 			}
-			at := time.Now().Add(50 * time.Millisecond)
+			at := time.Now().Add(time.Second) // ahead, so that they are bundled
 			many, err := double.SubmitAll(w.ctx, c, make([]int, 100), queue.At(at))
 			w.ok(err)
 			get[int](w)(many[99], nil)

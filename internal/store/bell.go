@@ -64,13 +64,17 @@ func (b *Bell) Wait(ctx context.Context, l Line, consumer string, patience time.
 	if err != nil {
 		return Rung{}, false, explain(err)
 	}
+	return parseRung(e), true, nil
+}
+
+func parseRung(e string) Rung {
 	if len(e) < 1+len(queue.TaskID{}) {
-		return Rung{More: true}, true, nil
+		return Rung{More: true}
 	}
 	c := &Claimed{Note: Note{Level: 1}}
 	n := copy(c.ID[:], e[1:])
 	c.Wire = bytesOf(e[1+n:])
-	return Rung{Task: c, More: e[0] == '+'}, true, nil
+	return Rung{Task: c, More: e[0] == '+'}
 }
 
 // Close ends a Wait that is under way.

@@ -194,17 +194,19 @@ func (w *Wishes) Receive(ctx context.Context) (channel string, wishes []Wish, er
 		if err != nil {
 			return "", nil, err
 		}
-		m, ok := msg.(*redis.Message)
-		if !ok {
-			continue
+		if m, ok := msg.(*redis.Message); ok {
+			return m.Channel, parseWishes(m.Payload), nil
 		}
-		for data := m.Payload; len(data) > 16 && len(data) >= 17+int(data[16]); {
-			end := 17 + int(data[16])
-			if wish, ok := parseWish(data[:16], data[17:end]); ok {
-				wishes = append(wishes, wish)
-			}
-			data = data[end:]
-		}
-		return m.Channel, wishes, nil
 	}
+}
+
+func parseWishes(data string) (wishes []Wish) {
+	for len(data) > 16 && len(data) >= 17+int(data[16]) {
+		end := 17 + int(data[16])
+		if wish, ok := parseWish(data[:16], data[17:end]); ok {
+			wishes = append(wishes, wish)
+		}
+		data = data[end:]
+	}
+	return wishes
 }

@@ -39,6 +39,10 @@ func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFo
 	if err != nil {
 		return Beat{}, err
 	}
+	return parseBeat(r)
+}
+
+func parseBeat(r []string) (Beat, error) {
 	if len(r) == 1 && r[0] == "lapsed" {
 		return Beat{}, ErrLapsed
 	}
@@ -47,6 +51,7 @@ func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFo
 	}
 	var n [3]int
 	for i, at := range [...]int{1, 3, 4} {
+		var err error
 		if n[i], err = strconv.Atoi(r[at]); err != nil {
 			return Beat{}, badReply("beat", r)
 		}

@@ -30,13 +30,25 @@ func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error)
 	if err != nil {
 		return Task{}, err
 	}
-	if len(r) != 7 {
+	t, err := parseLook(l.Queue, id, r)
+	if err != nil || t.State != queue.StateReady || t.Message == nil || t.Message.RunAt.IsZero() {
+		return t, err
+	}
+	now, err := s.rdb.Time(ctx).Result() // a script that only reads is not told everywhere
+	if err == nil && t.Message.RunAt.After(now) {
+		t.State, t.Due = queue.StateScheduled, t.Message.RunAt
+	}
+	return t, explain(err)
+}
+
+func parseLook(name string, id queue.TaskID, r []string) (t Task, err error) {
+	if len(r) != 6 {
 		return Task{}, badReply("look", r)
 	}
-	t := Task{State: stateOf[r[0]], Consumer: r[4]}
+	t = Task{State: stateOf[r[0]], Consumer: r[4]}
 	if r[1] != "" {
 		if m, err := queue.ParseMessage([]byte(r[1])); err == nil {
-			m.ID, m.Queue = id, l.Queue
+			m.ID, m.Queue = id, name
 			t.Message = m
 		}
 	}
@@ -53,9 +65,6 @@ func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error)
 	}
 	if ms, err := strconv.ParseFloat(r[5], 64); err == nil {
 		t.Due = time.UnixMilli(int64(ms))
-	}
-	if now, err := strconv.ParseInt(r[6], 10, 64); err == nil && t.Message != nil && t.Message.RunAt.UnixMilli() > now {
-		t.State, t.Due = queue.StateScheduled, t.Message.RunAt
 	}
 	return t, nil
 }

@@ -51,22 +51,26 @@ func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 				return Hint{Key: m.Channel, Subscribed: true}, nil
 			}
 		case *redis.Message:
-			if token, ok := strings.CutPrefix(m.Payload, "!"); ok {
-				return Hint{Key: m.Channel, Answered: token}, nil
+			if h, ok := parseHint(m.Channel, m.Payload); ok {
+				return h, nil
 			}
-			if text, ok := strings.CutPrefix(m.Payload, "?"); ok {
-				if said, ok := parseSaid(text); ok {
-					return Hint{Key: m.Channel, Said: said}, nil
-				}
-				continue
-			}
-			if len(m.Payload) > 0 && (m.Payload[0] < '0' || m.Payload[0] > '9') { // no entry's number
-				return Hint{Key: m.Channel, Outcomes: bytesOf(m.Payload)}, nil
-			}
-			entry, body, along := strings.Cut(m.Payload, " ")
-			return Hint{Key: m.Channel, Entry: entry, Outcomes: bytesOf(body), Skipped: along && body == ""}, nil
 		}
 	}
+}
+
+func parseHint(key, text string) (Hint, bool) {
+	if token, ok := strings.CutPrefix(text, "!"); ok {
+		return Hint{Key: key, Answered: token}, true
+	}
+	if text, ok := strings.CutPrefix(text, "?"); ok {
+		said, ok := parseSaid(text)
+		return Hint{Key: key, Said: said}, ok
+	}
+	if len(text) > 0 && (text[0] < '0' || text[0] > '9') { // no entry's number
+		return Hint{Key: key, Outcomes: bytesOf(text)}, true
+	}
+	entry, body, along := strings.Cut(text, " ")
+	return Hint{Key: key, Entry: entry, Outcomes: bytesOf(body), Skipped: along && body == ""}, true
 }
 
 // Logged is one entry of a log.

@@ -73,14 +73,14 @@ func (r Role) needs() (needs, error) {
 	case RoleDashboard:
 		return needs{
 			scripts:   append(audits(), lookScript, countScript),
-			commands:  "smembers hgetall " + audited,
+			commands:  "smembers hgetall time " + audited,
 			keys:      "%R~*",
 			selectors: []string{"(%R~" + queuesKey + " +smembers)", "(%R~" + linkKey("*") + " +pttl)"},
 		}, nil
 	case RoleAdmin:
 		return needs{
 			scripts:   append(audits(), lookScript, countScript, declareScript, openScript, cancelScript, mendScript),
-			commands:  "smembers hgetall unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
+			commands:  "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
 			keys:      "~*",
 			channels:  "reply:* stops:*",
 			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)", "(~" + linkKey("*") + " +pttl +expire)"},

@@ -53,15 +53,10 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 	if err != nil {
 		return queue.Layout{}, err
 	}
-	if len(r) != 3 {
-		return queue.Layout{}, badReply("declare", r)
-	}
-	parts, err1 := strconv.Atoi(r[1])
-	ms, err2 := strconv.ParseInt(r[2], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	got, err := parseLayout(r)
+	if err != nil {
 		return queue.Layout{}, err
 	}
-	got := queue.Layout{Kind: queue.Kind(r[0]), Partitions: parts, Retention: time.Duration(ms) * time.Millisecond}
 	if got.Kind != want.Kind {
 		return got, fmt.Errorf("%w: %q is a %s queue, not a %s queue; use another name", queue.ErrQueueKind, name, got.Kind, want.Kind)
 	}
@@ -74,6 +69,18 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 		return got, err
 	}
 	return got, nil
+}
+
+func parseLayout(r []string) (queue.Layout, error) {
+	if len(r) != 3 {
+		return queue.Layout{}, badReply("declare", r)
+	}
+	parts, err1 := strconv.Atoi(r[1])
+	ms, err2 := strconv.ParseInt(r[2], 10, 64)
+	if err1 != nil || err2 != nil || parts < 1 || parts > queue.MaxPartitions {
+		return queue.Layout{}, badReply("declare", r)
+	}
+	return queue.Layout{Kind: queue.Kind(r[0]), Partitions: parts, Retention: time.Duration(ms) * time.Millisecond}, nil
 }
 
 // Join makes sure that the line's group exists. It does nothing for a list.

@@ -304,7 +304,7 @@ func parseTurn(r []string) (*TurnReply, error) {
 	var counts [4]int
 	for i, at := range [...]int{1, 4, 5, 6} {
 		v, err := strconv.Atoi(r[at])
-		if err != nil {
+		if err != nil || v < 0 || i > 0 && v > len(r) {
 			return nil, badReply("turn", r)
 		}
 		counts[i] = v
