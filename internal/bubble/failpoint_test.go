@@ -44,7 +44,7 @@ var scripts sync.Map
 
 // deaths is how many calls of a kind are worth dying at: later ones are like those
 // before.
-const deaths = 4
+const deaths = 3
 
 func (c *calls) pick(command, arg string) bubble.Moment {
 	switch command {

@@ -109,8 +109,8 @@ func TestWhatWasTakenOffTheBellIsTakenOverToo(t *testing.T) {
 func TestTakingOverWakesTheIdle(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		b.submit(msg())
+		idle := b.worker("idle", long) // whoever signs on takes over, too
 		b.worker("lost", lapses).claim(1)
-		idle := b.worker("idle", long)
 		idle.claim(1)
 		b.pass(lapses)
 		b.worker("w", long).beat()
