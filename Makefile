@@ -20,7 +20,7 @@ demo: ## run the demonstration on an embedded store (ARGS="--help" for its optio
 	go run ./cmd/cenote demo $(ARGS)
 
 .PHONY: deps
-deps: ## install what the tests need: redis-server, python3-redis, python3-msgpack
+deps: ## install what the tests need: redis-server, faketime, python3-redis, python3-msgpack
 	tools/deps.sh
 
 .PHONY: test

@@ -28,6 +28,10 @@ type fleet struct {
 // may run again when it is lost.
 func (f *fleet) inFlight() int { return f.cfg.Concurrency }
 
+// inFlightFar is inFlight of workers at the end of a bad line, which hold nothing
+// ahead: what a slot has ended may not be told yet when the bell brings the next.
+func (f *fleet) inFlightFar() int { return 2 * f.cfg.Concurrency }
+
 // process is one worker process.
 type process struct {
 	*proctest.Process

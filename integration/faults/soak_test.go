@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 	reached := inTable(t, "T30", "all faults at random")
 	s := &soak{rnd: newRand(t)}
 	cfg := short
-	cfg.MaxCrashes = 1000
+	cfg.MaxCrashes, cfg.LookAhead = 1000, -1
 	s.bench = newBench(t, setup{worker: cfg, redisArgs: []string{"--appendonly", "yes", "--appendfsync", "always"}})
 	s.load.chains = true
 	end := time.Now().Add(*soakFor)
@@ -118,7 +118,7 @@ func (s *soak) epoch(blows int) {
 	for _, w := range s.wires {
 		w.close()
 	}
-	s.judge(rules{Dups: s.explained + lapsed*s.fleet.inFlight(), Crashes: s.fleet.cfg.MaxCrashes})
+	s.judge(rules{Dups: s.explained + lapsed*s.fleet.inFlightFar(), Crashes: s.fleet.cfg.MaxCrashes})
 }
 
 // judge checks the epoch's histories, adds them up, and begins new ones.
@@ -210,7 +210,7 @@ func (s *soak) victim() *process {
 
 func (s *soak) killWorker() {
 	s.fleet.kill(s.victim())
-	s.explained += s.fleet.inFlight()
+	s.explained += s.fleet.inFlightFar()
 	s.start()
 	s.forgotten()
 }
@@ -224,7 +224,7 @@ func (s *soak) freezeWorker() {
 		return err == nil && n < int64(len(s.fleet.alive()))
 	})
 	p.thaw()
-	s.explained += s.fleet.inFlight()
+	s.explained += s.fleet.inFlightFar()
 	s.whole()
 }
 
@@ -238,7 +238,7 @@ func (s *soak) stopWorker() {
 func (s *soak) killRedis() {
 	s.redis.Kill()
 	s.redis.Restart()
-	s.explained += len(s.fleet.alive()) * s.fleet.inFlight()
+	s.explained += len(s.fleet.alive()) * s.fleet.inFlightFar()
 	s.whole()
 }
 

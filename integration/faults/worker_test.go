@@ -34,6 +34,7 @@ type workerConfig struct {
 	Sweep       time.Duration
 	Grace       time.Duration
 	MaxCrashes  int
+	LookAhead   int
 }
 
 // playing runs a part and returns the process's exit code.
@@ -88,7 +89,7 @@ func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
 	r := &runner{proc: cfg.Proc, rec: rec}
 	w, err := consumer.New(rdb, consumer.Config{
 		Queues: cfg.Queues, Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
-		Logger: stderrLog(),
+		LookAhead: cfg.LookAhead, Logger: stderrLog(),
 	}, work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
 		time.Sleep(70 * time.Millisecond)
 		return n, nil
