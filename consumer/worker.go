@@ -64,6 +64,9 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 	if err != nil {
 		return nil, err
 	}
+	if s, err = s.Replicated(cfg.Replicas); err != nil {
+		return nil, err
+	}
 	mux, err := queue.NewMux(routes, cfg.Middleware...)
 	if err != nil {
 		return nil, err

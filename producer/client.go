@@ -18,6 +18,7 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,8 +30,10 @@ import (
 // Make one a process with [New].
 type Client struct {
 	store *store.Store
-	id    string // names this client in Redis: the sender of batches, the address of replies
-	most  int    // the largest message, in bytes
+	id    string        // names this client in Redis: the sender of batches, the address of replies
+	most  int           // the largest message, in bytes
+	wants int           // replicas that must have what is accepted
+	until time.Duration // for how long they are waited for
 	mail  *mailbox
 
 	mu      sync.Mutex
@@ -53,6 +56,20 @@ type Option func(*Client)
 // Default: [queue.MaxMessage]. Workers refuse messages above their own limit.
 func MaxMessage(bytes int) Option { return func(c *Client) { c.most = bytes } }
 
+// Replicated makes acceptance wait for n replicas of the Redis: Submit returns nil,
+// and a future is done, when they have what it says. Default: 0, which costs
+// nothing. Give workers as many in consumer.Config.Replicas.
+//
+// What n replicas have survives a failover that promotes one of them. That is certain
+// if n is all of them; with fewer, Sentinel and Cluster prefer the one that
+// has most, as far as they know, which is no promise.
+//
+// While fewer confirm, and while Redis is away or changes masters, the same batch is
+// sent again, which stores it once, until the context of each call is done, and
+// for 20 seconds at most. The error is then [queue.ErrUnreplicated] or
+// [queue.ErrUnavailable]; the task may have been accepted or not.
+func Replicated(n int) Option { return func(c *Client) { c.wants = n } }
+
 // New makes a client over rdb, which the caller made and closes, after closing
 // the client. It does not talk to Redis yet: see [Client.Ping].
 func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
@@ -64,6 +81,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 		store:   s,
 		id:      rand.Text()[:12], // 60 bits: no two clients of one Redis meet
 		most:    queue.MaxMessage,
+		until:   replicateWithin,
 		layouts: map[string]queue.Layout{},
 		lanes:   map[place]*lane{},
 	}
@@ -73,7 +91,10 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 	if c.most < 1 {
 		return nil, fmt.Errorf("%w: MaxMessage is %d; give it at least 1 byte", queue.ErrOption, c.most)
 	}
-	c.mail = newMailbox(s, c.id, c)
+	if c.store, err = s.Replicated(c.wants); err != nil {
+		return nil, err
+	}
+	c.mail = newMailbox(c.store, c.id, c)
 	return c, nil
 }
 
@@ -298,7 +319,7 @@ func (c *Client) lane(name string, partition uint16, kind queue.Kind) (*lane, er
 	at := place{name, partition}
 	ln := c.lanes[at]
 	if ln == nil {
-		ln = newLane(c.store, c.id, at, kind)
+		ln = newLane(c.store, c.id, at, kind, c.until)
 		c.lanes[at] = ln
 	}
 	return ln, nil

@@ -2,8 +2,11 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -22,18 +25,22 @@ type lane struct {
 	at    place
 	kind  queue.Kind
 
+	patience time.Duration // for replicas
+
 	mu      sync.Mutex
 	waiting []*submission
 	busy    bool           // somebody makes round trips
 	closed  bool           // nothing more is taken
 	trips   sync.WaitGroup // the goroutines that make round trips
 
+	short atomic.Bool // replicas have not confirmed the trip under way
+
 	number uint64      // of the last batch; owned by who makes round trips
 	batch  store.Batch // likewise
 }
 
-func newLane(s *store.Store, from string, at place, kind queue.Kind) *lane {
-	return &lane{store: s, from: from, at: at, kind: kind}
+func newLane(s *store.Store, from string, at place, kind queue.Kind, patience time.Duration) *lane {
+	return &lane{store: s, from: from, at: at, kind: kind, patience: patience}
 }
 
 // submission is one call's tasks for one lane, at most [store.MaxBatch].
@@ -42,6 +49,7 @@ type submission struct {
 	bytes int
 	one   [1]store.Item // where items begins, for a lone task
 
+	short *atomic.Bool   // the lane's
 	done  chan struct{}  // closed when the two below are set; nil if they were set by post
 	there map[int]string // by item: what was there before
 	err   error
@@ -72,7 +80,7 @@ func (s *submission) finish(err error) {
 func (s *submission) wait(ctx context.Context) error {
 	if s.done == nil {
 		if s.err != nil && ctx.Err() != nil {
-			return unsure(ctx)
+			return s.unsure(ctx)
 		}
 		return s.err
 	}
@@ -89,12 +97,16 @@ func (s *submission) wait(ctx context.Context) error {
 			return s.err
 		default:
 		}
-		return unsure(ctx)
+		return s.unsure(ctx)
 	}
 }
 
 // unsure says that ctx ended the wait before Redis had answered.
-func unsure(ctx context.Context) error {
+func (s *submission) unsure(ctx context.Context) error {
+	if s.short != nil && s.short.Load() {
+		return fmt.Errorf("%w: stopped waiting for the replicas, which may have the task yet; submit again with the same queue.ID to be sure, and see INFO replication of the master: %w",
+			queue.ErrUnreplicated, ctx.Err())
+	}
 	return fmt.Errorf("stopped waiting for Redis to accept the task, which it may do yet; submit again with the same queue.ID to be sure: %w", ctx.Err())
 }
 
@@ -125,6 +137,7 @@ func (l *lane) post(ctx context.Context, s *submission, here bool) {
 		s.finish(errClosed)
 		return
 	}
+	s.short = &l.short
 	if here = here && !l.busy && len(l.waiting) == 0; !here {
 		s.done = make(chan struct{})
 		l.waiting = append(l.waiting, s)
@@ -186,7 +199,7 @@ func (l *lane) trip(ctx context.Context, subs []*submission) {
 	for _, s := range subs {
 		b.Items = append(b.Items, s.items...)
 	}
-	there, err := l.store.Submit(ctx, b)
+	there, err := l.submit(ctx, b)
 	n := 0
 	for _, s := range subs {
 		if len(there) > 0 {
@@ -204,6 +217,30 @@ func (l *lane) trip(ctx context.Context, subs []*submission) {
 	}
 	clear(b.Items) // let go of the messages
 }
+
+// submit stores the batch. What replicas have to confirm is sent again, under the
+// same number, until they do or it takes too long.
+func (l *lane) submit(ctx context.Context, b *store.Batch) (there map[int]string, err error) {
+	there, err = l.store.Submit(ctx, b)
+	if err == nil || !l.store.Waits() {
+		return there, err
+	}
+	defer l.short.Store(false)
+	limit := time.Now().Add(l.patience)
+	for wait := 20 * time.Millisecond; err != nil && ctx.Err() == nil && time.Now().Before(limit); wait = min(2*wait, time.Second) {
+		short := errors.Is(err, queue.ErrUnreplicated)
+		if !short && !errors.Is(err, queue.ErrUnavailable) {
+			return there, err
+		}
+		l.short.Store(short)
+		pause(ctx, wait)
+		there, err = l.store.Submit(ctx, b)
+	}
+	return there, err
+}
+
+// replicateWithin is how long a batch waits for its replicas.
+const replicateWithin = 20 * time.Second
 
 // next takes as many waiting submissions as one round trip carries, at least one.
 func (l *lane) next() []*submission {

@@ -218,6 +218,9 @@ func (m *mailbox) receive() {
 			m.emit(h.Said)
 			continue
 		}
+		if m.store.Waits() && !h.Subscribed { // only what is read is confirmed
+			h.Outcomes, h.Entry, h.Skipped = nil, "", true
+		}
 		if len(h.Outcomes) > 0 {
 			m.deliverAll(h.Outcomes)
 		}

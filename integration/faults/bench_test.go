@@ -10,7 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/internal/redistest"
+	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/producer"
+	"github.com/cenote-go/cenote/queue"
 )
 
 // patience is how long an event may take. It only bounds how long a hopeless test
@@ -69,9 +71,11 @@ func newRand(t testing.TB) *rand.Rand {
 // bench is a Redis, its worker processes, a producer, and all their histories.
 type bench struct {
 	t       testing.TB
-	dir     string // of the histories
-	redis   *redistest.Server
-	rdb     *redis.Client // past any proxy
+	dir     string                // of the histories
+	redis   *redistest.Server     // nil if there are several
+	rdb     *redis.Client         // past any proxy; nil for a cluster
+	any     redis.UniversalClient // rdb, or of the cluster
+	parts   int                   // of the queue
 	fleet   *fleet
 	load    *load
 	witness *witness
@@ -88,8 +92,9 @@ type setup struct {
 // start.
 func newBench(t testing.TB, s setup) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), redis: redistest.Start(t, s.redisArgs...)}
+	b := &bench{t: t, dir: t.TempDir(), redis: redistest.Start(t, s.redisArgs...), parts: 1}
 	b.rdb = b.redis.Client()
+	b.any = b.rdb
 	addr := b.redis.Addr()
 	if s.reached != nil {
 		addr = s.reached(addr)
@@ -102,7 +107,15 @@ func newBench(t testing.TB, s setup) *bench {
 	o.Addr = addr
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
-	c, err := producer.New(rdb)
+	b.equip(rdb, b.redis.Client())
+	return b
+}
+
+// equip gives the bench its producer, on rdb, and its witness.
+func (b *bench) equip(rdb, aside redis.UniversalClient, opts ...producer.Option) {
+	t := b.t
+	t.Helper()
+	c, err := producer.New(rdb, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +126,7 @@ func newBench(t testing.TB, s setup) *bench {
 	}
 	t.Cleanup(func() { _ = rec.close() })
 	b.load = newLoad(t, c, rec)
-	b.witness = newWitness(t, b.redis.Client(), b.dir)
-	return b
+	b.witness = newWitness(t, aside, b.dir)
 }
 
 // finish ends a test whose tasks have all been heard of: the workers drain, and
@@ -163,7 +175,12 @@ func (b *bench) forgotten() {
 	b.t.Helper()
 	living := int64(len(b.fleet.alive()))
 	eventually(b.t, "Redis to strike the dead workers off", func() bool {
-		n, err := b.rdb.ZCard(b.t.Context(), root+"alive").Result()
-		return err == nil && n <= living
+		for part := range b.parts {
+			n, err := b.any.ZCard(b.t.Context(), store.Root(queue.DefaultQueue, uint16(part))+"alive").Result() //nolint:gosec // few
+			if err != nil || n > living {
+				return false
+			}
+		}
+		return true
 	})
 }

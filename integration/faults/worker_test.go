@@ -23,7 +23,11 @@ const configEnv = "CENOTE_FAULT_CONFIG"
 
 // workerConfig is what a worker process has to know.
 type workerConfig struct {
-	Addr        string // of Redis
+	Addr        string   // of Redis
+	Addrs       []string // instead of it, of Sentinels or of a cluster
+	Master      string   // what the Sentinels call the master
+	Cluster     bool
+	Replicas    int    // consumer.Config.Replicas
 	Dir         string // where the history goes
 	Proc        string // the worker's name in the histories
 	Concurrency int
@@ -54,9 +58,9 @@ func runWorker() error {
 	if err != nil {
 		return err
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: cfg.Addr})
+	rdb := cfg.dial()
 	w, err := consumer.New(rdb, consumer.Config{
-		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
+		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes, Replicas: cfg.Replicas,
 		Logger: stderrLog(),
 	}, work.Handler((&runner{cfg.Proc, rec, atomic.Int64{}}).run))
 	if err != nil {
@@ -80,6 +84,13 @@ func runWorker() error {
 	close(stop)
 	<-watched
 	return err
+}
+
+func (c workerConfig) dial() redis.UniversalClient {
+	if len(c.Addrs) == 0 {
+		return redis.NewClient(&redis.Options{Addr: c.Addr})
+	}
+	return redis.NewUniversalClient(&redis.UniversalOptions{Addrs: c.Addrs, MasterName: c.Master, IsClusterMode: c.Cluster})
 }
 
 // stderrLog logs to standard error, which the test keeps.

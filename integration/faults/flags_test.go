@@ -1,0 +1,5 @@
+package faults
+
+import "flag"
+
+var chaos = flag.Bool("chaos", false, "run the long forms: more kills, more tasks, more rounds")
