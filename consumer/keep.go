@@ -85,6 +85,7 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 		}
 	}
 	if p.line.Group != "" {
+		p.join()
 		p.trim()
 	}
 	return b.Next, true

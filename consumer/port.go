@@ -192,6 +192,9 @@ func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error
 			wait = newBackoff()
 			p.w.log.Warn("turn failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
 		}
+		if errors.Is(err, store.ErrNoGroup) {
+			p.join()
+		}
 		if p.name() != t.Consumer { // the lease was given up meanwhile
 			return nil, store.ErrLapsed
 		}
@@ -364,6 +367,14 @@ func (p *port) trimDue(n int) bool {
 	}
 	p.trimIn = trimEvery
 	return true
+}
+
+// join makes sure that a stream has the port's group: a Redis that changes masters
+// may forget it. A failure is made up for by the next heartbeat.
+func (p *port) join() {
+	if err := p.w.store.Join(context.Background(), p.line); err != nil {
+		p.w.log.Debug("join failed", zap.String("queue", p.line.Queue), zap.Error(err))
+	}
 }
 
 // trim drops what nobody needs any more from a stream. A failure is made up for

@@ -14,8 +14,8 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-// newBenchOver makes a bench over several servers. Its producer and its workers wait
-// for so many replicas.
+// newBenchOver makes a bench over several servers. Its producer waits for as many
+// replicas as its workers.
 func newBenchOver(t testing.TB, o *redis.UniversalOptions, cfg workerConfig, parts int) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), parts: parts}
@@ -85,18 +85,31 @@ func (b *bench) outlived() {
 	}
 }
 
-// TestSentinelFailover makes Sentinels elect another master, with everybody waiting
-// for both replicas: nothing that was accepted is lost, and nothing completes twice.
+// TestSentinelFailover makes Sentinels elect another master.
 func TestSentinelFailover(t *testing.T) {
-	t.Parallel()
-	tasks, failovers := 3000, 1
+	// Everybody waits for both replicas: nothing that was accepted is lost, and nothing
+	// completes twice.
+	t.Run("replicated", func(t *testing.T) {
+		t.Parallel()
+		sentinelFailover(t, 2, rules{Hints: true})
+	})
+	// Nobody waits: what the new master had not received is forgotten, which is
+	// counted. The rest goes on, and everybody hears what became of his tasks.
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		sentinelFailover(t, 0, rules{Forgets: true})
+	})
+}
+
+func sentinelFailover(t *testing.T, replicas int, may rules) {
+	tasks, failovers := 2500, 1
 	if *chaos {
 		tasks, failovers = 30_000, 10
 	}
 	const workers = 3
 	g := redistest.StartSentinels(t, 2)
 	cfg := short
-	cfg.Replicas = 2
+	cfg.Replicas = replicas
 	b := newBenchOver(t, g.Options(), cfg, 1)
 	b.fleet.startMany(workers)
 	b.rounds(tasks, failovers, func(round int) {
@@ -114,24 +127,46 @@ func TestSentinelFailover(t *testing.T) {
 		}
 	})
 	b.outlived()
-	rep := b.finish(rules{Dups: failovers * workers * b.fleet.inFlight(), Crashes: short.MaxCrashes})
-	t.Logf("sentinel, replicated: tasks %d, failovers %d, lost %d, duplicates %d, longest silences %v",
-		rep.Accepted, failovers, rep.Lost, rep.Dups, b.silences(failovers))
+	if !may.Forgets {
+		if !b.load.wait() {
+			b.giveUp("waited in vain for futures")
+		}
+		checkKept(t, b)
+	}
+	may.Dups, may.Crashes = b.explained(failovers), short.MaxCrashes
+	rep := b.finish(may)
+	t.Logf("sentinel, %d replicas waited for: tasks %d, failovers %d, lost %d, completed twice %d, duplicates %d, longest silences %v",
+		replicas, rep.Accepted, failovers, rep.Lost, rep.Twice, rep.Dups, b.silences(failovers))
 }
 
-// TestClusterFailover kills a master of a cluster, and then moves the slots of
-// partitions, with everybody waiting for the master's replica: nothing that was accepted
-// is lost, and nothing completes twice.
+// explained is how many runs beyond a task's first so many failovers can explain:
+// whatever was in flight, twice, as a worker may lose its lease because of the outage
+// and once more because the new master does not know all of its turns.
+func (b *bench) explained(failovers int) int {
+	return 2 * failovers * len(b.fleet.procs) * b.fleet.inFlight()
+}
+
+// TestClusterFailover kills masters of a cluster and moves the slots of partitions.
 func TestClusterFailover(t *testing.T) {
-	t.Parallel()
-	tasks, rounds := 4000, 2
+	t.Run("replicated", func(t *testing.T) {
+		t.Parallel()
+		clusterFailover(t, 1, rules{Hints: true})
+	})
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		clusterFailover(t, 0, rules{Forgets: true})
+	})
+}
+
+func clusterFailover(t *testing.T, replicas int, may rules) {
+	tasks, rounds := 2500, 2
 	if *chaos {
 		tasks, rounds = 40_000, 20
 	}
 	const workers, parts = 3, 4
 	g := redistest.StartCluster(t, 3)
 	cfg := short
-	cfg.Replicas = 1
+	cfg.Replicas = replicas
 	b := newBenchOver(t, g.Options(), cfg, parts)
 	b.fleet.startMany(workers)
 	slot := func(part int) int { return g.Slot(store.Root(queue.DefaultQueue, uint16(part))) } //nolint:gosec // few
@@ -141,12 +176,21 @@ func TestClusterFailover(t *testing.T) {
 		old := g.MasterOf(at)
 		if round%2 == 0 {
 			kills++
-			old.Kill()
+			frozen := round%4 == 2
+			if frozen {
+				old.Freeze()
+			} else {
+				old.Kill()
+			}
 			eventually(t, "another master", func() bool {
 				m := g.MasterOf(at)
 				return m != nil && m != old
 			})
-			old.Restart()
+			if frozen {
+				old.Thaw()
+			} else {
+				old.Restart()
+			}
 			eventually(t, "the cluster to agree", func() bool { return g.MasterOf(at) != nil })
 			return
 		}
@@ -155,7 +199,9 @@ func TestClusterFailover(t *testing.T) {
 			if to := g.MasterOf(slot(other)); to != nil && to != old {
 				g.Move(at, old, to, func() {
 					keys++
-					time.Sleep(10 * time.Millisecond) // for the load to meet half of a slot
+					if keys%50 == 0 { // for the load to meet half of a slot
+						time.Sleep(100 * time.Millisecond)
+					}
 				})
 				break
 			}
@@ -163,7 +209,14 @@ func TestClusterFailover(t *testing.T) {
 		eventually(t, "the cluster to agree", func() bool { return g.MasterOf(at) != nil })
 	})
 	b.outlived()
-	rep := b.finish(rules{Dups: rounds * workers * b.fleet.inFlight(), Crashes: short.MaxCrashes})
-	t.Logf("cluster, replicated: tasks %d, kills %d, slots moved %d (%d keys), lost %d, duplicates %d, longest silences %v",
-		rep.Accepted, kills, moves, keys, rep.Lost, rep.Dups, b.silences(rounds))
+	if !may.Forgets {
+		if !b.load.wait() {
+			b.giveUp("waited in vain for futures")
+		}
+		checkKept(t, b)
+	}
+	may.Dups, may.Crashes = b.explained(rounds)*parts, short.MaxCrashes
+	rep := b.finish(may)
+	t.Logf("cluster, %d replicas waited for: tasks %d, kills %d, slots moved %d (%d keys), lost %d, completed twice %d, duplicates %d, longest silences %v",
+		replicas, rep.Accepted, kills, moves, keys, rep.Lost, rep.Twice, rep.Dups, b.silences(rounds))
 }

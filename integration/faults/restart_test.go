@@ -45,7 +45,7 @@ func TestRedisKilled(t *testing.T) {
 // futures said.
 func checkKept(t *testing.T, b *bench) {
 	t.Helper()
-	c, err := producer.New(b.redis.Client())
+	c, err := producer.New(b.any)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type Server struct {
 	conf string // the configuration file of a Sentinel; "" for a server
 
 	process *proctest.Process // nil if it does not run
+	frozen  bool
 }
 
 // startWithin is how long a server may take to accept connections. It is
@@ -180,7 +181,7 @@ func client(t testing.TB, o *redis.Options) *redis.Client {
 func (s *Server) Kill() {
 	if s.process != nil {
 		s.process.Kill()
-		s.process = nil
+		s.process, s.frozen = nil, false
 	}
 }
 
@@ -231,6 +232,7 @@ func (s *Server) Freeze() {
 	if err := s.process.Freeze(); err != nil {
 		s.t.Fatalf("redistest: freeze %s: %v", s.Addr(), err)
 	}
+	s.frozen = true
 }
 
 // Thaw lets a frozen server go on.
@@ -239,10 +241,11 @@ func (s *Server) Thaw() {
 	if err := s.process.Thaw(); err != nil {
 		s.t.Fatalf("redistest: thaw %s: %v", s.Addr(), err)
 	}
+	s.frozen = false
 }
 
-// Running reports whether the server was not killed or stopped.
-func (s *Server) Running() bool { return s.process != nil }
+// Running reports whether the server was not killed, stopped or frozen.
+func (s *Server) Running() bool { return s.process != nil && !s.frozen }
 
 // settled waits until f is true of what a server says. It is for what servers find
 // out among themselves.

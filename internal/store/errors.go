@@ -17,6 +17,10 @@ import (
 // ErrLapsed says that the consumer's lease is gone: others run its tasks now.
 var ErrLapsed = fmt.Errorf("store: %w", queue.ErrLeaseLost)
 
+// ErrNoGroup says that the line's group is gone from its stream, as after a failover
+// to a replica that did not have it yet: Join again.
+var ErrNoGroup = errors.New("store: the stream has no such consumer group")
+
 // explain is the function explain. Besides, it has a client of a cluster look where
 // the slots are: by itself it asks a master that is gone for up to a minute.
 func (s *Store) explain(err error) error {
@@ -43,6 +47,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: Redis refuses writes because it cannot save to disk; see its log: %w", queue.ErrStoreFull, err)
 	case strings.HasPrefix(msg, "NOREPLICAS"):
 		return fmt.Errorf("%w: the master refuses writes without them (min-replicas-to-write), and has written nothing; mend or add replicas: %w", queue.ErrUnreplicated, err)
+	case strings.HasPrefix(msg, "NOGROUP"):
+		return fmt.Errorf("%w: %w", ErrNoGroup, err)
 	case isPassing(msg):
 		return fmt.Errorf("%w: Redis is loading, changing masters or moving slots; try again in a moment: %w", queue.ErrUnavailable, err)
 	case strings.HasPrefix(msg, "NOAUTH"), strings.HasPrefix(msg, "WRONGPASS"), strings.Contains(msg, "invalid password"),
