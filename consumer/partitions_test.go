@@ -89,7 +89,7 @@ func TestPartitionsOfAClusterAreServedEvenly(t *testing.T) {
 	t.Parallel()
 	ctx, rdb, x := onCluster(t)
 	square := queue.NewTask[int, int]("square")
-	const tasks = 1200
+	const tasks = 6000
 	futs, err := square.SubmitAll(ctx, x, numbers(tasks))
 	if err != nil {
 		t.Fatal(err)
@@ -105,8 +105,8 @@ func TestPartitionsOfAClusterAreServedEvenly(t *testing.T) {
 	// more than what one turn claims.
 	got := s.first(tasks / 2)
 	for part := range uint16(parts) {
-		if got[part] == 0 {
-			t.Errorf("partition %d had nothing while half of all tasks were run: %v", part, got)
+		if share := tasks / 2 / parts; got[part] < share/4 {
+			t.Errorf("partition %d had %d of its %d tasks while half of all tasks were run: %v", part, got[part], share, got)
 		}
 	}
 	t.Logf("of the first half of %d tasks: %v", tasks, got)

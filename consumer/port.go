@@ -372,8 +372,14 @@ func (p *port) trimDue(n int) bool {
 // join makes sure that a stream has the port's group: a Redis that changes masters
 // may forget it. A failure is made up for by the next heartbeat.
 func (p *port) join() {
-	if err := p.w.store.Join(context.Background(), p.line); err != nil {
+	made, err := p.w.store.Join(context.Background(), p.line)
+	if err != nil {
 		p.w.log.Debug("join failed", zap.String("queue", p.line.Queue), zap.Error(err))
+	}
+	if made {
+		p.w.log.Warn("the consumer group was gone and was made again: it reads the stream from its start",
+			zap.String("queue", p.line.Queue), zap.String("group", p.line.Group))
+		p.rouse() // nobody rang for what came meanwhile
 	}
 }
 

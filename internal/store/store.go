@@ -73,13 +73,14 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 	return got, nil
 }
 
-// Join makes sure that the line's group exists. It does nothing for a list.
-func (s *Store) Join(ctx context.Context, l Line) error {
+// Join makes sure that the line's group exists, and reports whether it did not. It
+// does nothing for a list.
+func (s *Store) Join(ctx context.Context, l Line) (made bool, err error) {
 	if l.Group == "" {
-		return nil
+		return false, nil
 	}
-	_, err := s.runInt(ctx, joinScript, append(joinScript.args(l.root), l.Group))
-	return err
+	n, err := s.runInt(ctx, joinScript, append(joinScript.args(l.root), l.Group))
+	return n == 1, err
 }
 
 // Queues returns the names of all queues that were ever declared.
