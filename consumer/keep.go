@@ -163,7 +163,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			p.signed, p.former = true, ""
+			p.signed, p.stuck, p.former = true, false, ""
 			p.renewed(sent)
 			s.hungry(p)
 			p.lanes.Signal()

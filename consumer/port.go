@@ -46,6 +46,7 @@ type port struct {
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
 	dry      bool    // the line had less than was asked for: the bell will tell
+	stuck    bool    // its last turn has failed so far: Redis, or its node, is away
 	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
 	under    int                   // turns under way
@@ -192,6 +193,7 @@ func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error
 			wait = newBackoff()
 			p.w.log.Warn("turn failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
 		}
+		p.yield(t)
 		if errors.Is(err, store.ErrNoGroup) {
 			p.join()
 		}
@@ -199,6 +201,22 @@ func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error
 			return nil, store.ErrLapsed
 		}
 		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// yield gives back the room that a turn has asked for in vain, so that other lines,
+// which may be on other nodes, have it meanwhile. A turn that was carried out all the
+// same still answers with what it claimed.
+func (p *port) yield(t *store.Turn) {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked -= t.Want
+	t.Want = 0
+	p.stuck = true
+	for _, q := range s.ports {
+		q.lanes.Signal()
+		q.bells.Signal()
 	}
 }
 
@@ -225,7 +243,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		s.mu.Unlock()
 		return
 	}
-	p.told[t.Lane] = t.Number
+	p.told[t.Lane], p.stuck = t.Number, false
 	for _, e := range t.Ends {
 		if p.belled[e.ID] > 1 { // it was given back and came again meanwhile
 			p.belled[e.ID]--

@@ -123,12 +123,12 @@ func (c *Client) Declare(ctx context.Context, name string, l queue.Layout) (queu
 // Submit stores m and returns the promise of its outcome; see
 // [queue.Task.Submit] for what a caller may rely on.
 func (c *Client) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
-	p, ln, it, err := c.prepare(ctx, m)
+	e, ln, it, err := c.prepare(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	s := newSubmission(it)
-	return c.accepted(m, p, s, 0, ln.send(ctx, s))
+	return c.accepted(m, e, s, 0, ln.send(ctx, s))
 }
 
 // SubmitAll stores many messages, as many as fit in each round trip; see
@@ -140,12 +140,13 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 		at   []int
 	}
 	promises := make([]*queue.Promise, len(ms))
+	pending := make([]*expected, len(ms))
 	errs := make([]error, len(ms))
 	failed := false
 	open := map[*lane]*share{}
 	var shares []*share
 	for i, m := range ms {
-		p, ln, it, err := c.prepare(ctx, m)
+		e, ln, it, err := c.prepare(ctx, m)
 		if err != nil {
 			errs[i], failed = err, true
 			continue
@@ -158,7 +159,7 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 		}
 		sh.sub.add(it)
 		sh.at = append(sh.at, i)
-		promises[i] = p
+		pending[i] = e
 	}
 	for i, sh := range shares {
 		sh.lane.post(ctx, sh.sub, i == len(shares)-1 && alone(ctx))
@@ -166,7 +167,7 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 	for _, sh := range shares {
 		err := sh.sub.wait(ctx)
 		for k, i := range sh.at {
-			promises[i], errs[i] = c.accepted(ms[i], promises[i], sh.sub, k, err)
+			promises[i], errs[i] = c.accepted(ms[i], pending[i], sh.sub, k, err)
 			failed = failed || errs[i] != nil
 		}
 	}
@@ -177,8 +178,8 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 }
 
 // prepare checks m, gives it its id, and makes everything ready for its outcome
-// before it leaves.
-func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise, *lane, store.Item, error) {
+// before it leaves. Nothing is expected of a task without a reply.
+func (c *Client) prepare(ctx context.Context, m *queue.Message) (*expected, *lane, store.Item, error) {
 	none := store.Item{}
 	layout, err := c.layout(ctx, m.Queue, m.Stream)
 	if err != nil {
@@ -205,13 +206,13 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 	if err != nil {
 		return nil, nil, none, err
 	}
-	var p *queue.Promise
-	if m.NoReply {
-		p = queue.FailedPromise(m.ID, errNoReply).Controlled(c, m.Queue, m.Group)
-	} else if p, err = c.mail.expect(ctx, m); err != nil {
-		return nil, nil, none, err
+	var e *expected
+	if !m.NoReply {
+		if e, err = c.mail.expect(ctx, m); err != nil {
+			return nil, nil, none, err
+		}
 	}
-	return p, ln, store.Item{Msg: m, Wire: wire}, nil
+	return e, ln, store.Item{Msg: m, Wire: wire}, nil
 }
 
 // newID makes the id of a task: that of its key, or a fresh one in a random
@@ -235,10 +236,17 @@ func newID(key string, partitions int) (queue.TaskID, error) {
 }
 
 // accepted settles what a submission's k-th task, m, comes to.
-func (c *Client) accepted(m *queue.Message, p *queue.Promise, s *submission, k int, err error) (*queue.Promise, error) {
+func (c *Client) accepted(m *queue.Message, e *expected, s *submission, k int, err error) (*queue.Promise, error) {
 	if err != nil {
 		c.mail.forget(m.ID)
 		return nil, err
+	}
+	var p *queue.Promise
+	if e == nil {
+		p = queue.FailedPromise(m.ID, errNoReply).Controlled(c, m.Queue, m.Group)
+	} else {
+		p = e.promise
+		e.there.Store(true)
 	}
 	if there, ok := s.there[k]; ok && there != "" {
 		// The task had finished before: its outcome came with the reply.
@@ -265,10 +273,11 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 	if c.isClosed() {
 		return nil, errClosed
 	}
-	p, err := c.mail.expect(ctx, m)
+	e, err := c.mail.expect(ctx, m)
 	if err != nil {
 		return nil, err
 	}
+	p := e.promise
 	st, err := c.store.Open(ctx, store.NewLine(m.Queue, m.ID.Partition(), m.Group), m.ID, c.id)
 	if err == nil && st.Outcome != nil {
 		var o *queue.Outcome
@@ -288,6 +297,7 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 		c.mail.forget(m.ID)
 		return nil, err
 	}
+	e.there.Store(true)
 	return p, nil
 }
 

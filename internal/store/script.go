@@ -5,7 +5,9 @@ import (
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -91,11 +93,11 @@ func (s *Store) whole(args []any) []any {
 func (s *Store) run(ctx context.Context, sc *script, args []any) ([]string, error) {
 	args = s.whole(args)
 	cmd := redis.NewStringSliceCmd(ctx, args...)
-	err := s.rdb.Process(ctx, cmd)
+	err := s.process(ctx, cmd)
 	if isNoScript(err) {
 		args[0], args[1] = "EVAL", sc.src
 		cmd = redis.NewStringSliceCmd(ctx, args...)
-		err = s.rdb.Process(ctx, cmd)
+		err = s.process(ctx, cmd)
 		args[0], args[1] = "EVALSHA", sc.sha
 	}
 	return cmd.Val(), s.explain(err)
@@ -105,13 +107,34 @@ func (s *Store) run(ctx context.Context, sc *script, args []any) ([]string, erro
 func (s *Store) runInt(ctx context.Context, sc *script, args []any) (int64, error) {
 	args = s.whole(args)
 	cmd := redis.NewIntCmd(ctx, args...)
-	err := s.rdb.Process(ctx, cmd)
+	err := s.process(ctx, cmd)
 	if isNoScript(err) {
 		args[0], args[1] = "EVAL", sc.src
 		cmd = redis.NewIntCmd(ctx, args...)
-		err = s.rdb.Process(ctx, cmd)
+		err = s.process(ctx, cmd)
 	}
 	return cmd.Val(), s.explain(err)
+}
+
+// process sends a script. A client of a cluster would send it four times to a master
+// that does not answer, each time for as long as its read timeout, before anybody
+// looked whether there is another by now; here once is enough.
+func (s *Store) process(ctx context.Context, cmd redis.Cmder) error {
+	if s.cluster == nil {
+		return s.rdb.Process(ctx, cmd)
+	}
+	master, err := s.master(ctx, cmd.Args()[3].(string))
+	if err == nil {
+		err = master.Process(ctx, cmd)
+	}
+	var ne net.Error
+	switch {
+	case err == nil || errors.As(err, &ne) && ne.Timeout():
+		return err
+	case isNetwork(err) || isPassing(err.Error()): // it knows what to do about a redirection, or a lost connection
+		return s.cluster.Process(ctx, cmd)
+	}
+	return err
 }
 
 func isNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }
