@@ -51,13 +51,13 @@ func (p *port) keep(ctx context.Context) {
 func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Duration, ok bool) {
 	s := &p.w.slots
 	s.mu.Lock()
-	name, life, signed := p.consumer, p.life, p.signed
+	name, life, signed, told := p.consumer, p.life, p.signed, p.told
 	s.mu.Unlock()
 	if !signed {
 		return 0, false
 	}
 	sent := time.Now()
-	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead)
+	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead, told[:]...)
 	switch {
 	case errors.Is(err, store.ErrLapsed):
 		s.mu.Lock()
@@ -85,6 +85,7 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 		}
 	}
 	if p.line.Group != "" {
+		p.join()
 		p.trim()
 	}
 	return b.Next, true
@@ -133,6 +134,7 @@ func (p *port) lapse(life int) {
 	clear(p.ends)
 	p.ends = p.ends[:0]
 	clear(p.belled)
+	clear(p.told[:])
 	p.resync = false
 	if s.emptying == p {
 		s.emptying = nil
@@ -161,7 +163,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			p.signed, p.former = true, ""
+			p.signed, p.stuck, p.former = true, false, ""
 			p.renewed(sent)
 			s.hungry(p)
 			p.lanes.Signal()

@@ -64,6 +64,9 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 	if err != nil {
 		return nil, err
 	}
+	if s, err = s.Replicated(cfg.Replicas); err != nil {
+		return nil, err
+	}
 	mux, err := queue.NewMux(routes, cfg.Middleware...)
 	if err != nil {
 		return nil, err
@@ -208,7 +211,7 @@ func (w *Worker) open(ctx context.Context) error {
 		}
 		for part := range layout.Partitions {
 			line := store.NewLine(q.Name, uint16(part), q.Group) //nolint:gosec // at most MaxPartitions
-			if err := w.store.Join(ctx, line); err != nil {
+			if _, err := w.store.Join(ctx, line); err != nil {
 				return err
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))

@@ -64,7 +64,7 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 	for {
 		msgs, err := s.rdb.HMGet(ctx, root+"tasks", fields...).Result()
 		if err != nil {
-			return nil, explain(err)
+			return nil, s.explain(err)
 		}
 		args := append(cancelScript.args(root), "")
 		for i, id := range ids {
@@ -94,7 +94,7 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 }
 
 func (s *Store) cancel(ctx context.Context, args []any, n int) ([]Answer, error) {
-	r, err := cancelScript.run(ctx, s.rdb, args)
+	r, err := s.run(ctx, cancelScript, args)
 	if err != nil {
 		return nil, err
 	}
@@ -136,22 +136,22 @@ func (s *Store) Answer(ctx context.Context, l Line, consumer string, rs []Reply)
 func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error {
 	root, field := Root(name, id.Partition()), string(id[:])
 	if err := s.rdb.Unlink(ctx, root+"result:"+field).Err(); err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	told, err := s.rdb.Get(ctx, root+"answer:"+field).Result()
 	if errors.Is(err, redis.Nil) || err == nil && told != "B" {
 		return nil
 	}
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	there, err := s.rdb.HExists(ctx, root+"tasks", field).Result()
 	if err != nil || there {
-		return explain(err)
+		return s.explain(err)
 	}
 	for p := range 3 {
 		if err := s.rdb.LRem(ctx, fmt.Sprintf("%sready:%d", root, p), 0, field).Err(); err != nil {
-			return explain(err)
+			return s.explain(err)
 		}
 	}
 	return nil
@@ -162,7 +162,7 @@ func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error 
 type Wishes struct{ sub subscription }
 
 // Wishes makes a subscription to nothing yet.
-func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{sub: subscribe(ctx, s.rdb)} }
+func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{sub: s.subscribe(ctx)} }
 
 // WishChannel is where wishes that concern the consumer are told.
 func WishChannel(l Line, consumer string) string { return l.base + "stops:" + consumer }

@@ -160,7 +160,7 @@ func (s *Store) Try(ctx context.Context) (err error) {
 		for _, k := range []string{"tasks", "ready:1", "alive", "bell"} {
 			keys = append(keys, l.base+k)
 		}
-		err = errors.Join(err, explain(s.rdb.Unlink(context.WithoutCancel(ctx), keys...).Err()))
+		err = errors.Join(err, s.explain(s.rdb.Unlink(context.WithoutCancel(ctx), keys...).Err()))
 	}()
 	step := func(what string, err error) error {
 		if err != nil {
@@ -243,11 +243,11 @@ func (s *Store) Fleet(ctx context.Context, l Line) (Fleet, error) {
 	var f Fleet
 	now, err := s.rdb.Time(ctx).Result()
 	if err != nil {
-		return f, explain(err)
+		return f, s.explain(err)
 	}
 	alive, err := s.rdb.ZRangeWithScores(ctx, l.base+"alive", 0, -1).Result()
 	if err != nil {
-		return f, explain(err)
+		return f, s.explain(err)
 	}
 	for _, c := range alive {
 		until := time.UnixMilli(int64(c.Score))
@@ -258,7 +258,7 @@ func (s *Store) Fleet(ctx context.Context, l Line) (Fleet, error) {
 		name, _ := c.Member.(string)
 		holds, err := s.rdb.HKeys(ctx, l.base+"run:"+name).Result()
 		if err != nil {
-			return f, explain(err)
+			return f, s.explain(err)
 		}
 		f.Lapsed++
 		f.Since = max(f.Since, now.Sub(until))
@@ -271,5 +271,5 @@ func (s *Store) Fleet(ctx context.Context, l Line) (Fleet, error) {
 	if f.Dead, err = s.rdb.ZCard(ctx, l.base+"dead").Result(); err == nil {
 		f.DeadLately, err = s.rdb.ZCount(ctx, l.base+"dead", strconv.FormatInt(now.Add(-time.Hour).UnixMilli(), 10), "+inf").Result()
 	}
-	return f, explain(err)
+	return f, s.explain(err)
 }

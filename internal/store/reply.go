@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,7 +17,7 @@ type Replies struct{ sub subscription }
 
 // Replies makes a subscription to nothing yet.
 func (s *Store) Replies(ctx context.Context) *Replies {
-	return &Replies{sub: subscribe(ctx, s.rdb)}
+	return &Replies{sub: s.subscribe(ctx)}
 }
 
 // Add subscribes to one more log. Receive reports when that is done, or why it is
@@ -75,16 +76,30 @@ type Logged struct {
 	Outcomes []byte
 }
 
+// keepLog is how long a log outlives what was added last; tell says so as well.
+const keepLog = time.Hour
+
 // ReadLog returns up to limit entries of a log after the given one ("" for the
-// start).
+// start). A store that is [Store.Replicated] returns them when its replicas have
+// them.
 func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]Logged, error) {
 	from := "-"
 	if after != "" {
 		from = "(" + after
 	}
-	msgs, err := s.rdb.XRangeN(ctx, key, from, "+", limit).Result()
+	var msgs []redis.XMessage
+	err := s.confirmed(ctx, key, func(p redis.Cmdable) func() error {
+		cmd := p.XRangeN(ctx, key, from, "+", limit)
+		if s.replicas > 0 {
+			p.PExpire(ctx, key, keepLog) // WAIT waits for what its own connection wrote
+		}
+		return func() (err error) {
+			msgs, err = cmd.Result()
+			return err
+		}
+	})
 	if err != nil {
-		return nil, explain(err)
+		return nil, err
 	}
 	out := make([]Logged, 0, len(msgs))
 	for _, m := range msgs {
@@ -96,12 +111,12 @@ func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]
 
 // TrimLog drops a log's entries before the given one.
 func (s *Store) TrimLog(ctx context.Context, key, before string) error {
-	return explain(s.rdb.XTrimMinID(ctx, key, before).Err())
+	return s.explain(s.rdb.XTrimMinID(ctx, key, before).Err())
 }
 
 // DropLog drops a log that nobody will read any more.
 func (s *Store) DropLog(ctx context.Context, key string) error {
-	return explain(s.rdb.Unlink(ctx, key).Err())
+	return s.explain(s.rdb.Unlink(ctx, key).Err())
 }
 
 // Standing is what [Store.Open] found.
@@ -114,7 +129,7 @@ type Standing struct {
 // an empty addr only asks. The zero Standing means that the task is not there: it was never submitted, or it
 // has finished and its outcome is not kept.
 func (s *Store) Open(ctx context.Context, l Line, id queue.TaskID, addr string) (Standing, error) {
-	r, err := openScript.run(ctx, s.rdb, append(openScript.args(l.base, l.root), id[:], addr))
+	r, err := s.run(ctx, openScript, append(openScript.args(l.base, l.root), id[:], addr))
 	if err != nil {
 		return Standing{}, err
 	}

@@ -15,7 +15,8 @@ import (
 // is not ready or the user may not listen, go-redis takes for subscribed: it is
 // asked for here, before the next receive.
 type subscription struct {
-	ps *redis.PubSub
+	store *Store
+	ps    *redis.PubSub
 
 	mu       sync.Mutex
 	channels map[string]struct{}
@@ -23,22 +24,22 @@ type subscription struct {
 	refused bool // owned by who receives
 }
 
-func subscribe(ctx context.Context, rdb redis.UniversalClient) subscription {
-	return subscription{ps: rdb.Subscribe(ctx), channels: map[string]struct{}{}}
+func (s *Store) subscribe(ctx context.Context) subscription {
+	return subscription{store: s, ps: s.rdb.Subscribe(ctx), channels: map[string]struct{}{}}
 }
 
 func (s *subscription) add(ctx context.Context, channel string) error {
 	s.mu.Lock()
 	s.channels[channel] = struct{}{}
 	s.mu.Unlock()
-	return explain(s.ps.Subscribe(ctx, channel))
+	return s.store.explain(s.ps.Subscribe(ctx, channel))
 }
 
 func (s *subscription) remove(ctx context.Context, channel string) error {
 	s.mu.Lock()
 	delete(s.channels, channel)
 	s.mu.Unlock()
-	return explain(s.ps.Unsubscribe(ctx, channel))
+	return s.store.explain(s.ps.Unsubscribe(ctx, channel))
 }
 
 // receive waits for what comes. After an error it is called again, not at once.
@@ -48,7 +49,7 @@ func (s *subscription) receive(ctx context.Context) (any, error) {
 		all := slices.Collect(maps.Keys(s.channels))
 		s.mu.Unlock()
 		if err := s.ps.Subscribe(ctx, all...); err != nil {
-			return nil, explain(err)
+			return nil, s.store.explain(err)
 		}
 		s.refused = false
 	}
@@ -56,5 +57,5 @@ func (s *subscription) receive(ctx context.Context) (any, error) {
 	if said, ok := errors.AsType[redis.Error](err); ok && said != nil {
 		s.refused = true
 	}
-	return msg, explain(err)
+	return msg, s.store.explain(err)
 }
