@@ -14,22 +14,12 @@ import (
 // logs are the truth, the subscription a hint: whoever receives nothing for a
 // while, or hears that the connection was made anew, reads the logs.
 type Replies struct {
-	s  *Store
-	ps *redis.PubSub
+	*subscription
 }
 
-// Replies makes a subscription to nothing yet.
-func (s *Store) Replies(ctx context.Context) *Replies {
-	return &Replies{s: s, ps: s.rdb.Subscribe(ctx)}
-}
-
-// Add subscribes to one more log. Receive reports when that is done.
-func (r *Replies) Add(ctx context.Context, key string) error {
-	return r.s.explain(r.ps.Subscribe(ctx, key))
-}
-
-// Close ends the subscription and a Receive that is under way.
-func (r *Replies) Close() error { return r.ps.Close() }
+// Replies makes a subscription to nothing yet. Of what is added to it Receive reports
+// when it stands.
+func (s *Store) Replies(ctx context.Context) *Replies { return &Replies{s.subscription(ctx)} }
 
 // Hint is what came over the subscription.
 type Hint struct {
@@ -46,9 +36,9 @@ type Hint struct {
 // call Receive again.
 func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 	for {
-		msg, err := r.ps.Receive(ctx)
+		msg, err := r.receive(ctx)
 		if err != nil {
-			return Hint{}, r.s.explain(err)
+			return Hint{}, err
 		}
 		switch m := msg.(type) {
 		case *redis.Subscription:
