@@ -42,20 +42,27 @@ func TestASubscriptionThatHangsIsMadeAnew(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	subscribed := func() {
+	// stands waits until the subscription to both logs stands, and has it checked
+	// meanwhile.
+	stands := func(check func()) {
 		t.Helper()
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		limit := time.After(time.Minute)
 		for n := 0; n < 2; {
 			select {
 			case h := <-heard:
 				if h.Subscribed {
 					n++
 				}
-			case <-time.After(time.Minute):
+			case <-tick.C:
+				check()
+			case <-limit:
 				t.Fatal("the subscription does not stand")
 			}
 		}
 	}
-	subscribed()
+	stands(func() {})
 	// While the other end answers, nothing is made anew.
 	for range 3 {
 		if err := sub.Check(t.Context()); err != nil {
@@ -77,17 +84,5 @@ func TestASubscriptionThatHangsIsMadeAnew(t *testing.T) {
 	}
 	hung.Freeze()
 	defer hung.Thaw()
-	again := make(chan struct{})
-	go func() { // until it has come by the other one
-		defer close(again)
-		subscribed()
-	}()
-	for {
-		select {
-		case <-again:
-			return
-		case <-time.After(200 * time.Millisecond):
-			_ = sub.Check(t.Context())
-		}
-	}
+	stands(func() { _ = sub.Check(t.Context()) }) // until the other one has it
 }
