@@ -18,11 +18,11 @@ import (
 const parts = 6
 
 // onCluster makes a queue of several partitions on a cluster of three masters.
-func onCluster(t *testing.T) (ctx context.Context, rdb *redis.ClusterClient, x *producer.Client) {
+func onCluster(t *testing.T, args ...string) (ctx context.Context, g *redistest.Cluster, rdb *redis.ClusterClient, x *producer.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)
-	g := redistest.StartCluster(t, 3)
+	g = redistest.StartCluster(t, 3, args...)
 	rdb = g.Client()
 	x, err := producer.New(rdb)
 	if err != nil {
@@ -34,12 +34,16 @@ func onCluster(t *testing.T) (ctx context.Context, rdb *redis.ClusterClient, x *
 	}
 	masters := map[*redistest.Server]bool{}
 	for part := range parts {
-		masters[g.MasterOf(g.Slot(store.Root(queue.DefaultQueue, uint16(part))))] = true
+		masters[masterOf(g, uint16(part))] = true
 	}
 	if masters[nil] || len(masters) < 2 {
 		t.Fatalf("the partitions are on %d masters; want several", len(masters))
 	}
-	return ctx, rdb, x
+	return ctx, g, rdb, x
+}
+
+func masterOf(g *redistest.Cluster, part uint16) *redistest.Server {
+	return g.MasterOf(g.Slot(store.Root(queue.DefaultQueue, part)))
 }
 
 // spread counts runs by partition, and remembers their order.
@@ -87,7 +91,7 @@ func work(t *testing.T, rdb redis.UniversalClient, cfg consumer.Config, routes .
 // are, and outcomes come back from all of them.
 func TestPartitionsOfAClusterAreServedEvenly(t *testing.T) {
 	t.Parallel()
-	ctx, rdb, x := onCluster(t)
+	ctx, _, rdb, x := onCluster(t)
 	square := queue.NewTask[int, int]("square")
 	const tasks = 6000
 	futs, err := square.SubmitAll(ctx, x, numbers(tasks))
@@ -115,15 +119,9 @@ func TestPartitionsOfAClusterAreServedEvenly(t *testing.T) {
 // A partition that has more than can be done does not keep the others from theirs.
 func TestAFullPartitionStarvesNoOther(t *testing.T) {
 	t.Parallel()
-	ctx, rdb, x := onCluster(t)
+	ctx, _, rdb, x := onCluster(t)
 	square := queue.NewTask[int, int]("square")
-	at := func(part uint16) *queue.Future[int] {
-		fut, err := square.Submit(ctx, x, 2, queue.ID(queue.NewTaskID(part).String()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fut
-	}
+	at := func(part uint16) *queue.Future[int] { return submitAt(ctx, t, x, square, part) }
 	const flood = 1500
 	for range flood {
 		at(3)
@@ -149,5 +147,59 @@ func TestAFullPartitionStarvesNoOther(t *testing.T) {
 		t.Errorf("all %d tasks of one partition were run before those of the others", done)
 	} else {
 		t.Logf("%d of %d tasks of the full partition were run before all of the others", done, flood)
+	}
+}
+
+// submitAt submits a task to a partition.
+func submitAt(ctx context.Context, t *testing.T, x *producer.Client, square queue.Task[int, int], part uint16) *queue.Future[int] {
+	t.Helper()
+	fut, err := square.Submit(ctx, x, 2, queue.ID(queue.NewTaskID(part).String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fut
+}
+
+// A node that hangs, and is not replaced, holds up its own partitions and no others.
+func TestAHungNodeHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	ctx, g, rdb, x := onCluster(t, "--cluster-replica-no-failover", "yes", "--cluster-require-full-coverage", "no")
+	square := queue.NewTask[int, int]("square")
+	var s spread
+	work(t, rdb, consumer.Config{Concurrency: 2, Lease: 2 * time.Second, Grace: -1}, square.Handler(s.handle))
+	for part := range uint16(parts) {
+		if v, err := submitAt(ctx, t, x, square, part).Get(ctx); v != 4 || err != nil {
+			t.Fatalf("partition %d: %d, %v", part, v, err)
+		}
+	}
+	hung := masterOf(g, 0)
+	away := map[uint16]bool{}
+	for part := range uint16(parts) {
+		away[part] = masterOf(g, part) == hung
+	}
+	var waits []*queue.Future[int]
+	for range 20 { // what the worker has not claimed yet when the node hangs
+		waits = append(waits, submitAt(ctx, t, x, square, 0))
+	}
+	hung.Freeze()
+	defer hung.Thaw()
+	for range 3 {
+		for part := range uint16(parts) {
+			if away[part] {
+				continue
+			}
+			for range 20 {
+				if v, err := submitAt(ctx, t, x, square, part).Get(ctx); v != 4 || err != nil {
+					t.Fatalf("partition %d while another node hangs: %d, %v", part, v, err)
+				}
+			}
+		}
+		time.Sleep(time.Second) // for what is on the way to the hung node to time out
+	}
+	hung.Thaw()
+	for _, fut := range waits {
+		if v, err := fut.Get(ctx); v != 4 || err != nil {
+			t.Fatalf("the node is back: %d, %v", v, err)
+		}
 	}
 }

@@ -52,6 +52,7 @@ type port struct {
 	under    int                   // turns under way
 	telling  int                   // those among them that carry ends
 	told     [lanesPerPort]uint64  // by lane, the last turn of this incarnation that was answered
+	toldAt   time.Time             // when the last of them was
 	resync   bool                  // something that came over the bell may have been lost
 	resyncs  bool                  // the turn that asks for it is under way
 	doubt    time.Time             // when to ask again: a lost wait has ended by then; zero for no need
@@ -243,7 +244,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		s.mu.Unlock()
 		return
 	}
-	p.told[t.Lane], p.stuck = t.Number, false
+	p.told[t.Lane], p.toldAt, p.stuck = t.Number, time.Now(), false
 	for _, e := range t.Ends {
 		if p.belled[e.ID] > 1 { // it was given back and came again meanwhile
 			p.belled[e.ID]--

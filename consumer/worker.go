@@ -45,6 +45,7 @@ type Worker struct {
 	ports  []*port
 	prefed chan struct{} // cap 1: tasks wait in the crew
 	wishes *store.Wishes // made by Run
+	doubts atomic.Bool   // whether they still come: a heartbeat has failed
 	heeds  chan heeding
 	over   <-chan struct{} // closed when Run is about to sign off
 

@@ -16,6 +16,10 @@ const (
 	// slowTick is how often the logs are read although nothing was heard: what a
 	// lost notification costs at most.
 	slowTick = 5 * time.Second
+	// pingEvery is how often the other end of the subscription is asked whether it is
+	// there, while somebody waits for an outcome. One that does not answer by the next
+	// time is left for another.
+	pingEvery = 2 * time.Second
 	// doubtAfter is how long a task may be silent before the store is asked whether
 	// it is still there, and doubtAtOnce how many are asked about at a time.
 	doubtAfter  = 15 * time.Second
@@ -33,6 +37,8 @@ type mailbox struct {
 	store   *store.Store
 	addr    string
 	control queue.Control // of the promises
+	tick    time.Duration // slowTick
+	silence time.Duration // doubtAfter
 
 	mu      sync.Mutex
 	closed  bool
@@ -81,7 +87,7 @@ func (b *box) mark() {
 
 func newMailbox(s *store.Store, addr string, control queue.Control) *mailbox {
 	m := &mailbox{
-		store: s, addr: addr, control: control,
+		store: s, addr: addr, control: control, tick: slowTick, silence: doubtAfter,
 		asks:    map[string]chan struct{}{},
 		pending: map[queue.TaskID]*expected{},
 		boxes:   map[place]*box{},
@@ -149,6 +155,7 @@ func (m *mailbox) subscribe(ctx context.Context, at place) error {
 			delete(m.boxes, at)
 			delete(m.logs, b.log)
 			m.mu.Unlock()
+			_ = sub.Remove(ctx, b.log) // or a later mending would add it
 			return err
 		}
 	}
@@ -294,7 +301,7 @@ func (m *mailbox) poke() {
 // keep reads logs that are behind, drops what was read, and on a slow timer reads
 // all that anybody waits for.
 func (m *mailbox) keep() {
-	tick := time.NewTicker(slowTick)
+	tick := time.NewTicker(m.tick)
 	defer tick.Stop()
 	for {
 		select {
@@ -308,15 +315,24 @@ func (m *mailbox) keep() {
 	}
 }
 
-// suspect asks after tasks that were silent for long, beside keep: a node that does
-// not answer must not hold up what comes from others.
+// suspect looks, while somebody waits, whether the subscription is as dead as it
+// seems, and asks after tasks that were silent for long. It does so beside keep: a
+// node that does not answer must not hold up what comes from others.
 func (m *mailbox) suspect() {
-	tick := time.NewTicker(slowTick)
+	ask, tick := time.NewTicker(pingEvery), time.NewTicker(m.tick)
+	defer ask.Stop()
 	defer tick.Stop()
 	for {
 		select {
 		case <-m.ctx.Done():
 			return
+		case <-ask.C:
+			m.mu.Lock()
+			waits, sub := len(m.pending) > 0, m.sub
+			m.mu.Unlock()
+			if waits {
+				_ = sub.Check(m.ctx) // what fails is mended by Receive
+			}
 		case <-tick.C:
 			m.doubt()
 		}
@@ -408,7 +424,7 @@ func (m *mailbox) doubt() {
 	m.mu.Lock()
 	now := time.Now()
 	for id, e := range m.pending { // in random order, so all get their turn
-		if !e.stream && e.there.Load() && now.Sub(e.since) > doubtAfter {
+		if !e.stream && e.there.Load() && now.Sub(e.since) > m.silence {
 			if some = append(some, silent{id, e}); len(some) == doubtAtOnce {
 				break
 			}

@@ -163,3 +163,41 @@ func TestReplicatedRefuses(t *testing.T) {
 		t.Errorf("-1 replicas: %v, want ErrOption", err)
 	}
 }
+
+// A task that Redis has not accepted yet is not there, and not lost.
+func TestASubmissionThatTakesLongIsNoLostTask(t *testing.T) {
+	t.Parallel()
+	b := onRedis(t, "--min-replicas-to-write", "1")
+	x, err := producer.New(b.rdb, producer.Replicated(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = x.Close() }()
+	producer.Doubts(x, 50*time.Millisecond)
+	if err := b.rdb.ConfigSet(b.ctx, "min-replicas-to-write", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Declare(b.ctx, queue.DefaultQueue, queue.Layout{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.ConfigSet(b.ctx, "min-replicas-to-write", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	echo := queue.NewTask[int, int]("echo")
+	submitting := submitting(b.ctx, x, echo, 5)
+	asked := func() int { return b.info("commandstats", "cmdstat_evalsha:calls=") }
+	for before := asked(); asked() < before+20; { // the submission again and again, and looks whether it is there
+		if b.ctx.Err() != nil {
+			t.Fatal("nobody asks")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	redistest.StartReplica(t, b.server)
+	got := <-submitting
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	if _, err := got.fut.Result(); !errors.Is(err, queue.ErrNotReady) {
+		t.Errorf("a task that was accepted just now: %v, want ErrNotReady", err)
+	}
+}

@@ -264,7 +264,8 @@ func (s *Server) Running() bool { return s.process != nil && !s.frozen }
 func settled(t testing.TB, what string, f func() (bool, error)) {
 	t.Helper()
 	var last error
-	for deadline := time.Now().Add(startWithin); ; time.Sleep(20 * time.Millisecond) {
+	limit := time.After(startWithin)
+	for {
 		ok, err := f()
 		if ok {
 			return
@@ -272,8 +273,10 @@ func settled(t testing.TB, what string, f func() (bool, error)) {
 		if err != nil {
 			last = err
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-limit:
 			t.Fatalf("redistest: waited %v in vain for %s (last error: %v)", startWithin, what, last)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -159,32 +159,21 @@ func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error 
 
 // Wishes is one subscription to the wishes that concern any number of consumers.
 // It is a hint: heartbeats bring what it misses.
-type Wishes struct{ sub subscription }
+type Wishes struct {
+	*subscription
+}
 
 // Wishes makes a subscription to nothing yet.
-func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{sub: s.subscribe(ctx)} }
+func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{s.subscription(ctx)} }
 
 // WishChannel is where wishes that concern the consumer are told.
 func WishChannel(l Line, consumer string) string { return l.base + "stops:" + consumer }
-
-// Add subscribes to one more channel. After an error it is tried again by itself.
-func (w *Wishes) Add(ctx context.Context, channel string) error {
-	return w.sub.add(ctx, channel)
-}
-
-// Remove ends the subscription to a channel.
-func (w *Wishes) Remove(ctx context.Context, channel string) error {
-	return w.sub.remove(ctx, channel)
-}
-
-// Close ends the subscription and a Receive that is under way.
-func (w *Wishes) Close() error { return w.sub.ps.Close() }
 
 // Receive waits for wishes. After an error the subscription mends itself: call
 // Receive again.
 func (w *Wishes) Receive(ctx context.Context) (channel string, wishes []Wish, err error) {
 	for {
-		msg, err := w.sub.receive(ctx)
+		msg, err := w.receive(ctx)
 		if err != nil {
 			return "", nil, err
 		}

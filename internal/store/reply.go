@@ -13,19 +13,13 @@ import (
 // Replies is a subscription to the outcomes that are sent to one producer. The
 // logs are the truth, the subscription a hint: whoever receives nothing for a
 // while, or hears that the connection was made anew, reads the logs.
-type Replies struct{ sub subscription }
-
-// Replies makes a subscription to nothing yet.
-func (s *Store) Replies(ctx context.Context) *Replies {
-	return &Replies{sub: s.subscribe(ctx)}
+type Replies struct {
+	*subscription
 }
 
-// Add subscribes to one more log. Receive reports when that is done, or why it is
-// not.
-func (r *Replies) Add(ctx context.Context, key string) error { return r.sub.add(ctx, key) }
-
-// Close ends the subscription and a Receive that is under way.
-func (r *Replies) Close() error { return r.sub.ps.Close() }
+// Replies makes a subscription to nothing yet. Of what is added to it Receive reports
+// when it stands, or why it does not.
+func (s *Store) Replies(ctx context.Context) *Replies { return &Replies{s.subscription(ctx)} }
 
 // Hint is what came over the subscription.
 type Hint struct {
@@ -42,7 +36,7 @@ type Hint struct {
 // call Receive again.
 func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 	for {
-		msg, err := r.sub.receive(ctx)
+		msg, err := r.receive(ctx)
 		if err != nil {
 			return Hint{}, err
 		}

@@ -208,8 +208,8 @@ func TestEveryScriptStaysInOneSlot(t *testing.T) {
 		name := strings.ToUpper(args[0])
 		script := strings.Contains(strings.SplitN(l, "]", 2)[0], " lua")
 		var keys []string
-		switch {
-		case name == "EVALSHA" || name == "EVAL":
+		switch name {
+		case "EVALSHA", "EVAL":
 			n, err := strconv.Atoi(args[2])
 			if err != nil || n < 1 {
 				t.Fatalf("a script declares no keys: %q", args)

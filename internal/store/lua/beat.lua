@@ -33,8 +33,12 @@ elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
 end
 -- A master that was elected without knowing of a turn takes tasks to be in flight of
 -- which the consumer has told already, and would do so for ever.
-for i = 6, #ARGV do
-  if tonumber(redis.call('HGET', line .. 'run:' .. me, '#' .. (i - 6)) or 0) < tonumber(ARGV[i]) then return {'lapsed'} end
+if #ARGV > 5 then
+  local lanes = {}
+  for i = 6, #ARGV do lanes[i - 5] = '#' .. (i - 6) end
+  for i, known in ipairs(redis.call('HMGET', line .. 'run:' .. me, unpack(lanes))) do
+    if tonumber(known or 0) < tonumber(ARGV[5 + i]) then return {'lapsed'} end
+  end
 end
 
 -- A clock that was put back leaves leases that end later than they may: whoever
