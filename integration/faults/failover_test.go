@@ -150,10 +150,11 @@ func sentinelFailover(t *testing.T, nemesis string, replicas int, may rules) {
 }
 
 // explained is how many runs beyond a task's first so many failovers can explain:
-// whatever was in flight, twice, as a worker may lose its lease because of the outage
-// and once more because the new master does not know all of its turns.
+// whatever was in flight, which is what runs and the endings on their way in both
+// lanes, and that twice, as a worker may lose its lease because of the outage and once
+// more because the new master does not know all of its turns.
 func (b *bench) explained(failovers int) int {
-	return 2 * failovers * len(b.fleet.procs) * b.fleet.inFlight()
+	return 6 * failovers * len(b.fleet.procs) * b.fleet.inFlight()
 }
 
 // TestClusterFailover kills masters of a cluster and moves the slots of partitions.

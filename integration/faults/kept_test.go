@@ -2,6 +2,7 @@ package faults
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,12 @@ func TestWhatRedisKeeps(t *testing.T) {
 			case !c.snap:
 				want = nil
 			}
+			// While the disk is busy with what came before, the log waits for it in the
+			// process, for two seconds at most, unless it is written always.
+			eventually(t, "the log to be written", func() bool {
+				info, err := rdb.Info(t.Context(), "persistence").Result()
+				return err == nil && (!c.all || strings.Contains(info, "aof_buffer_length:0\r"))
+			})
 			srv.Kill() // the process: what it has written is with the kernel
 			srv.Restart()
 			got := keptTasks(t, rdb)
