@@ -57,6 +57,12 @@ type Config struct {
 	// [queue.MaxMessage].
 	MaxMessage int
 
+	// Replicas is how many replicas of the Redis must have what became of a task, and
+	// a claim, before it counts: the worker tells it again until they do, and takes
+	// nothing more meanwhile. Default: 0, which costs nothing. See
+	// producer.Replicated, which is to be given as many.
+	Replicas int
+
 	// AllowEviction lets the worker start on a Redis that throws keys away when it
 	// is full. Default: false; see [queue.ErrEvicts].
 	AllowEviction bool

@@ -16,6 +16,10 @@ import (
 // dead for long enough.
 const dropEvery = 60
 
+// forgetful is how long after a turn a Redis may be asked whether it still knows of
+// it: no replica that is further behind becomes the master.
+const forgetful = time.Minute
+
 // keep renews the port's lease and looks after the leases of others, until ctx is
 // done. Leases only ever grow, so there is nothing to look at before the first one
 // can lapse: an idle worker costs Redis a heartbeat every third of a lease.
@@ -52,12 +56,16 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 	s := &p.w.slots
 	s.mu.Lock()
 	name, life, signed := p.consumer, p.life, p.signed
+	var told []uint64
+	if time.Since(p.toldAt) < forgetful {
+		told = append(told, p.told[:]...)
+	}
 	s.mu.Unlock()
 	if !signed {
 		return 0, false
 	}
 	sent := time.Now()
-	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead)
+	b, err := p.w.store.Beat(ctx, p.line, name, p.w.cfg.Lease, keepDead, told...)
 	switch {
 	case errors.Is(err, store.ErrLapsed):
 		s.mu.Lock()
@@ -67,10 +75,14 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 	case err != nil:
 		if ctx.Err() == nil {
 			p.w.log.Warn("heartbeat failed", zap.String("queue", p.line.Queue), zap.Error(err))
+			p.w.doubts.Store(true)
 		}
 		return 0, false
 	}
 	p.renewedIf(life, sent)
+	if p.w.doubts.Swap(false) {
+		_ = p.w.wishes.Renew(ctx) // it may still listen to a server that hangs
+	}
 	if b.Lapsed > 0 {
 		p.w.stats.recovered.Add(int64(b.Recovered))
 		p.w.log.Warn("took over from lost workers", zap.String("queue", p.line.Queue), zap.Int("workers", b.Lapsed), zap.Int("tasks", b.Recovered))
@@ -85,6 +97,7 @@ func (p *port) beat(ctx context.Context, keepDead time.Duration) (lapse time.Dur
 		}
 	}
 	if p.line.Group != "" {
+		p.join()
 		p.trim()
 	}
 	return b.Next, true
@@ -133,6 +146,7 @@ func (p *port) lapse(life int) {
 	clear(p.ends)
 	p.ends = p.ends[:0]
 	clear(p.belled)
+	clear(p.told[:])
 	p.resync = false
 	if s.emptying == p {
 		s.emptying = nil
@@ -161,7 +175,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			p.signed, p.former = true, ""
+			p.signed, p.stuck, p.former = true, false, ""
 			p.renewed(sent)
 			s.hungry(p)
 			p.lanes.Signal()

@@ -46,10 +46,13 @@ type port struct {
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
 	dry      bool    // the line had less than was asked for: the bell will tell
+	stuck    bool    // its last turn has failed so far: Redis, or its node, is away
 	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
 	under    int                   // turns under way
 	telling  int                   // those among them that carry ends
+	told     [lanesPerPort]uint64  // by lane, the last turn of this incarnation that was answered
+	toldAt   time.Time             // when the last of them was
 	resync   bool                  // something that came over the bell may have been lost
 	resyncs  bool                  // the turn that asks for it is under way
 	doubt    time.Time             // when to ask again: a lost wait has ended by then; zero for no need
@@ -191,10 +194,30 @@ func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error
 			wait = newBackoff()
 			p.w.log.Warn("turn failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
 		}
+		p.yield(t)
+		if errors.Is(err, store.ErrNoGroup) {
+			p.join()
+		}
 		if p.name() != t.Consumer { // the lease was given up meanwhile
 			return nil, store.ErrLapsed
 		}
 		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// yield gives back the room that a turn has asked for in vain, so that other lines,
+// which may be on other nodes, have it meanwhile. A turn that was carried out all the
+// same still answers with what it claimed.
+func (p *port) yield(t *store.Turn) {
+	s := &p.w.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked -= t.Want
+	t.Want = 0
+	p.stuck = true
+	for _, q := range s.ports {
+		q.lanes.Signal()
+		q.bells.Signal()
 	}
 }
 
@@ -221,6 +244,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		s.mu.Unlock()
 		return
 	}
+	p.told[t.Lane], p.toldAt, p.stuck = t.Number, time.Now(), false
 	for _, e := range t.Ends {
 		if p.belled[e.ID] > 1 { // it was given back and came again meanwhile
 			p.belled[e.ID]--
@@ -366,6 +390,20 @@ func (p *port) trimDue(n int) bool {
 	}
 	p.trimIn = trimEvery
 	return true
+}
+
+// join makes sure that a stream has the port's group: a Redis that changes masters
+// may forget it. A failure is made up for by the next heartbeat.
+func (p *port) join() {
+	made, err := p.w.store.Join(context.Background(), p.line)
+	if err != nil {
+		p.w.log.Debug("join failed", zap.String("queue", p.line.Queue), zap.Error(err))
+	}
+	if made {
+		p.w.log.Warn("the consumer group was gone and was made again: it reads the stream from its start",
+			zap.String("queue", p.line.Queue), zap.String("group", p.line.Group))
+		p.rouse() // nobody rang for what came meanwhile
+	}
 }
 
 // trim drops what nobody needs any more from a stream. A failure is made up for

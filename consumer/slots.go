@@ -49,7 +49,7 @@ func (s *slots) grant(p *port) int {
 		return 0
 	}
 	for _, q := range s.ports {
-		if q == p || q.dry {
+		if q == p || q.dry || q.stuck || !q.signed {
 			continue
 		}
 		if s.strict && q.rank < p.rank || !s.strict && !p.dry && q.served < p.served || !s.strict && p.dry {

@@ -106,3 +106,32 @@ func TestGroupsFailOnTheirOwn(t *testing.T) {
 		}
 	})
 }
+
+// A Redis that has lost a group, in a failover or because somebody deleted it, gets it
+// again from the workers that serve it.
+func TestAGroupThatIsLostIsMadeAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		news := queue.NewTask[int, int]("news", queue.OnStream("news"))
+		var y tally
+		b.work(consumer.Config{Concurrency: 1, Lease: time.Second, Queues: []consumer.Queue{{Name: "news", Group: "a"}}}, news.Handler(y.handle))
+		submit := func(n int) {
+			if _, err := news.Submit(b.ctx, b.x, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		submit(0)
+		b.onceEach("the group", &y, 1)
+		if n, err := b.rdb.XGroupDestroy(b.ctx, "cenote:{news}:stream", "a").Result(); n != 1 || err != nil {
+			t.Fatalf("destroy the group: %d, %v", n, err)
+		}
+		if err := b.rdb.SRem(b.ctx, "cenote:{news}:groups", "a").Err(); err != nil {
+			t.Fatal(err)
+		}
+		submit(1)
+		b.until("the new group to read the stream", func() bool {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			return y.runs[1] > 0
+		})
+	})
+}

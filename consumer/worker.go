@@ -45,6 +45,7 @@ type Worker struct {
 	ports  []*port
 	prefed chan struct{} // cap 1: tasks wait in the crew
 	wishes *store.Wishes // made by Run
+	doubts atomic.Bool   // whether they still come: a heartbeat has failed
 	heeds  chan heeding
 	over   <-chan struct{} // closed when Run is about to sign off
 
@@ -62,6 +63,9 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 	}
 	s, err := store.New(rdb)
 	if err != nil {
+		return nil, err
+	}
+	if s, err = s.Replicated(cfg.Replicas); err != nil {
 		return nil, err
 	}
 	s.Sealing(cfg.Seal)
@@ -209,7 +213,7 @@ func (w *Worker) open(ctx context.Context) error {
 		}
 		for part := range layout.Partitions {
 			line := store.NewLine(q.Name, uint16(part), q.Group) //nolint:gosec // at most MaxPartitions
-			if err := w.store.Join(ctx, line); err != nil {
+			if _, err := w.store.Join(ctx, line); err != nil {
 				return err
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))

@@ -228,3 +228,38 @@ func TestInternalsKnowsTheKeys(t *testing.T) {
 		}
 	}
 }
+
+// Every test that the page of guarantees names exists, with its part.
+func TestGuaranteesNameTestsThatExist(t *testing.T) {
+	code := ""
+	for _, pattern := range []string{"../integration/faults/*_test.go", "../producer/*_test.go", "../internal/store/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			code += read(t, f)
+		}
+	}
+	_, page, ok := strings.Cut(read(t, "guarantees.md"), "## By the Redis behind it")
+	if !ok {
+		t.Fatal("docs/guarantees.md has no tables by the Redis behind it")
+	}
+	tables, _, _ := strings.Cut(page, "### What Replicated means")
+	for _, row := range regexp.MustCompile(`(?m)^\| .*\|$`).FindAllString(tables, -1) {
+		if !strings.Contains(row, "`Test") && !strings.Contains(row, "no test: ") && !strings.HasSuffix(row, "| shown by |") {
+			t.Errorf("docs/guarantees.md names no test for %s", row)
+		}
+	}
+	names := regexp.MustCompile("`(Test\\w+)(?:/([a-z]+))?`").FindAllStringSubmatch(page, -1)
+	if len(names) < 15 {
+		t.Errorf("docs/guarantees.md names %d tests; was their form changed?", len(names))
+	}
+	for _, n := range names {
+		_, body, ok := strings.Cut(code, "\nfunc "+n[1]+"(")
+		body, _, _ = strings.Cut(body, "\n}\n")
+		if !ok || n[2] != "" && !strings.Contains(body, `"`+n[2]+`"`) {
+			t.Errorf("docs/guarantees.md names %s, which is no test", n[0])
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,8 +31,10 @@ import (
 // Make one a process with [New].
 type Client struct {
 	store *store.Store
-	id    string // names this client in Redis: the sender of batches, the address of replies
-	most  int    // the largest message, in bytes
+	id    string        // names this client in Redis: the sender of batches, the address of replies
+	most  int           // the largest message, in bytes
+	wants int           // replicas that must have what is accepted
+	until time.Duration // for how long they are waited for
 	seal  *seal.Seal
 	mail  *mailbox
 
@@ -61,6 +64,20 @@ func MaxMessage(bytes int) Option { return func(c *Client) { c.most = bytes } }
 // sealed.
 func Seal(s *seal.Seal) Option { return func(c *Client) { c.seal = s } }
 
+// Replicated makes acceptance wait for n replicas of the Redis: Submit returns nil,
+// and a future is done, when they have what it says. Default: 0, which costs
+// nothing. Give workers as many in consumer.Config.Replicas.
+//
+// What n replicas have survives a failover that promotes one of them. That is certain
+// if n is all of them; with fewer, Sentinel and Cluster prefer the one that
+// has most, as far as they know, which is no promise.
+//
+// While fewer confirm, and while Redis is away or changes masters, the same batch is
+// sent again, which stores it once, until the context of each call is done, and
+// for 20 seconds at most. The error is then [queue.ErrUnreplicated] or
+// [queue.ErrUnavailable]; the task may have been accepted or not.
+func Replicated(n int) Option { return func(c *Client) { c.wants = n } }
+
 // New makes a client over rdb, which the caller made and closes, after closing
 // the client. It does not talk to Redis yet: see [Client.Ping].
 func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
@@ -72,6 +89,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 		store:   s,
 		id:      rand.Text()[:12], // 60 bits: no two clients of one Redis meet
 		most:    queue.MaxMessage,
+		until:   replicateWithin,
 		layouts: map[string]queue.Layout{},
 		lanes:   map[place]*lane{},
 	}
@@ -81,8 +99,11 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Client, error) {
 	if c.most < 1 {
 		return nil, fmt.Errorf("%w: MaxMessage is %d; give it at least 1 byte", queue.ErrOption, c.most)
 	}
-	s.Sealing(c.seal)
-	c.mail = newMailbox(s, c.id, c)
+	if c.store, err = s.Replicated(c.wants); err != nil {
+		return nil, err
+	}
+	c.store.Sealing(c.seal)
+	c.mail = newMailbox(c.store, c.id, c)
 	c.mail.seal = c.seal
 	return c, nil
 }
@@ -112,22 +133,26 @@ func (c *Client) Declare(ctx context.Context, name string, l queue.Layout) (queu
 // Submit stores m and returns the promise of its outcome; see
 // [queue.Task.Submit] for what a caller may rely on.
 func (c *Client) Submit(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
-	p, ln, it, err := c.prepare(ctx, m)
+	e, ln, it, err := c.prepare(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	s := ln.post(ctx, alone(ctx), it)
-	return c.accepted(m, p, s, 0, s.wait(ctx))
+	return c.accepted(m, e, s, 0, s.wait(ctx))
 }
 
 // SubmitAll stores many messages, as many as fit in each round trip; see
 // [queue.Executor].
 func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.Promise, []error) {
+	type part struct {
+		i int // of ms
+		e *expected
+	}
 	type share struct { // what goes to one lane together
 		lane  *lane
 		items []store.Item
 		bytes int
-		at    []int
+		parts []part
 		sub   submission
 	}
 	promises := make([]*queue.Promise, len(ms))
@@ -136,30 +161,29 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 	open := map[*lane]*share{}
 	var shares []*share
 	for i, m := range ms {
-		p, ln, it, err := c.prepare(ctx, m)
+		e, ln, it, err := c.prepare(ctx, m)
 		if err != nil {
 			errs[i], failed = err, true
 			continue
 		}
 		sh := open[ln]
-		if sh == nil || len(sh.at) == store.MaxBatch || sh.bytes > maxBatchBytes {
+		if sh == nil || len(sh.parts) == store.MaxBatch || sh.bytes > maxBatchBytes {
 			sh = &share{lane: ln}
 			open[ln] = sh
 			shares = append(shares, sh)
 		}
 		sh.items = append(sh.items, it)
 		sh.bytes += len(it.Wire)
-		sh.at = append(sh.at, i)
-		promises[i] = p
+		sh.parts = append(sh.parts, part{i, e})
 	}
 	for i, sh := range shares {
 		sh.sub = sh.lane.post(ctx, i == len(shares)-1 && alone(ctx), sh.items...)
 	}
 	for _, sh := range shares {
 		err := sh.sub.wait(ctx)
-		for k, i := range sh.at {
-			promises[i], errs[i] = c.accepted(ms[i], promises[i], sh.sub, k, err)
-			failed = failed || errs[i] != nil
+		for k, p := range sh.parts {
+			promises[p.i], errs[p.i] = c.accepted(ms[p.i], p.e, sh.sub, k, err)
+			failed = failed || errs[p.i] != nil
 		}
 	}
 	if !failed {
@@ -169,8 +193,8 @@ func (c *Client) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*queue.P
 }
 
 // prepare checks m, gives it its id, and makes everything ready for its outcome
-// before it leaves.
-func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise, *lane, store.Item, error) {
+// before it leaves. Nothing is expected of a task without a reply.
+func (c *Client) prepare(ctx context.Context, m *queue.Message) (*expected, *lane, store.Item, error) {
 	none := store.Item{}
 	layout, err := c.layout(ctx, m.Queue, m.Stream)
 	if err != nil {
@@ -198,13 +222,13 @@ func (c *Client) prepare(ctx context.Context, m *queue.Message) (*queue.Promise,
 	if err != nil {
 		return nil, nil, none, err
 	}
-	var p *queue.Promise
-	if m.NoReply {
-		p = queue.FailedPromise(m.ID, errNoReply).Controlled(c, m.Queue, m.Group)
-	} else if p, err = c.mail.expect(ctx, m); err != nil {
-		return nil, nil, none, err
+	var e *expected
+	if !m.NoReply {
+		if e, err = c.mail.expect(ctx, m); err != nil {
+			return nil, nil, none, err
+		}
 	}
-	return p, ln, store.Item{Msg: m, Wire: wire}, nil
+	return e, ln, store.Item{Msg: m, Wire: wire}, nil
 }
 
 // newID makes the id of a task: that of its key, or a fresh one in a random
@@ -228,10 +252,17 @@ func newID(key string, partitions int) (queue.TaskID, error) {
 }
 
 // accepted settles what a submission's k-th task, m, comes to.
-func (c *Client) accepted(m *queue.Message, p *queue.Promise, s submission, k int, err error) (*queue.Promise, error) {
+func (c *Client) accepted(m *queue.Message, e *expected, s submission, k int, err error) (*queue.Promise, error) {
 	if err != nil {
 		c.mail.forget(m.ID)
 		return nil, err
+	}
+	var p *queue.Promise
+	if e == nil {
+		p = queue.FailedPromise(m.ID, errNoReply).Controlled(c, m.Queue, m.Group)
+	} else {
+		p = &e.promise
+		e.there.Store(true)
 	}
 	if was := s.was(k); was != "" {
 		// The task had finished before: its outcome came with the reply.
@@ -274,10 +305,11 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 	if c.isClosed() {
 		return nil, errClosed
 	}
-	p, err := c.mail.expect(ctx, m)
+	e, err := c.mail.expect(ctx, m)
 	if err != nil {
 		return nil, err
 	}
+	p := &e.promise
 	st, err := c.store.Open(ctx, store.NewLine(m.Queue, m.ID.Partition(), m.Group), m.ID, c.id)
 	if err == nil && st.Outcome != nil {
 		var o *queue.Outcome
@@ -297,6 +329,7 @@ func (c *Client) Open(ctx context.Context, m *queue.Message) (*queue.Promise, er
 		c.mail.forget(m.ID)
 		return nil, err
 	}
+	e.there.Store(true)
 	return p, nil
 }
 
@@ -328,7 +361,7 @@ func (c *Client) lane(name string, partition uint16, kind queue.Kind) (*lane, er
 	at := place{name, partition}
 	ln := c.lanes[at]
 	if ln == nil {
-		ln = newLane(c.store, c.id, at, kind)
+		ln = newLane(c.store, c.id, at, kind, c.until)
 		c.lanes[at] = ln
 	}
 	return ln, nil

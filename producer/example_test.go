@@ -122,3 +122,18 @@ func ExampleClient_Open() {
 	fmt.Println(again.Get(ctx))
 	// Output: HELLO! <nil>
 }
+
+func ExampleReplicated() {
+	rdb := redis.NewUniversalClient(&redis.UniversalOptions{
+		MasterName: "main", Addrs: []string{"sentinel-1:26379", "sentinel-2:26379", "sentinel-3:26379"},
+	})
+	defer func() { _ = rdb.Close() }()
+
+	c, err := producer.New(rdb, producer.Replicated(2)) // the master has two replicas
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = c.Close() }()
+	// Submit now returns nil when both have the task.
+}

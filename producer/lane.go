@@ -2,8 +2,11 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -22,6 +25,8 @@ type lane struct {
 	at    place
 	kind  queue.Kind
 
+	patience time.Duration // for replicas
+
 	mu      sync.Mutex
 	waiting []*trip
 	spare   []store.Item   // room for the items of a trip
@@ -29,11 +34,13 @@ type lane struct {
 	closed  bool           // nothing more is taken
 	trips   sync.WaitGroup // the goroutines that make round trips
 
+	short atomic.Bool // replicas have not confirmed the trip under way
+
 	number uint64 // of the last trip; owned by who makes round trips
 }
 
-func newLane(s *store.Store, from string, at place, kind queue.Kind) *lane {
-	return &lane{store: s, from: from, at: at, kind: kind}
+func newLane(s *store.Store, from string, at place, kind queue.Kind, patience time.Duration) *lane {
+	return &lane{store: s, from: from, at: at, kind: kind, patience: patience}
 }
 
 // trip is one round trip: the tasks that leave together, and what they come to.
@@ -53,6 +60,7 @@ func (t *trip) room(items, bytes int) bool {
 
 // submission is one call's tasks for one lane, at most [store.MaxBatch].
 type submission struct {
+	lane  *lane
 	trip  *trip
 	first int // item of the trip
 }
@@ -65,7 +73,7 @@ func (s submission) wait(ctx context.Context) error {
 	t := s.trip
 	if t.done == nil {
 		if t.err != nil && ctx.Err() != nil {
-			return unsure(ctx)
+			return unsure(ctx, errors.Is(t.err, queue.ErrUnreplicated))
 		}
 		return t.err
 	}
@@ -82,12 +90,17 @@ func (s submission) wait(ctx context.Context) error {
 			return t.err
 		default:
 		}
-		return unsure(ctx)
+		return unsure(ctx, s.lane.short.Load())
 	}
 }
 
-// unsure says that ctx ended the wait before Redis had answered.
-func unsure(ctx context.Context) error {
+// unsure says that ctx ended the wait before Redis had answered, or its replicas if
+// only they are short.
+func unsure(ctx context.Context, short bool) error {
+	if short {
+		return fmt.Errorf("%w: stopped waiting for the replicas, which may have the task yet; submit again with the same queue.ID to be sure, and see INFO replication of the master: %w",
+			queue.ErrUnreplicated, ctx.Err())
+	}
 	return fmt.Errorf("stopped waiting for Redis to accept the task, which it may do yet; submit again with the same queue.ID to be sure: %w", ctx.Err())
 }
 
@@ -109,7 +122,7 @@ func (l *lane) post(ctx context.Context, here bool, items ...store.Item) submiss
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		return submission{trip: &trip{err: errClosed}}
+		return submission{lane: l, trip: &trip{err: errClosed}}
 	}
 	if here && !l.busy && len(l.waiting) == 0 {
 		t := l.begin()
@@ -121,7 +134,7 @@ func (l *lane) post(ctx context.Context, here bool, items ...store.Item) submiss
 		if l.more() {   // the others' tasks are not this caller's burden
 			go l.run() //nolint:gosec // a trip that several share is bound to no one's context
 		}
-		return submission{trip: t}
+		return submission{lane: l, trip: t}
 	}
 	s := l.join(items)
 	start := !l.busy
@@ -158,7 +171,7 @@ func (l *lane) join(items []store.Item) submission {
 		t.done = make(chan struct{})
 		l.waiting = append(l.waiting, t)
 	}
-	s := submission{trip: t, first: len(t.items)}
+	s := submission{lane: l, trip: t, first: len(t.items)}
 	t.items = append(t.items, items...)
 	t.bytes += bytes
 	return s
@@ -211,7 +224,7 @@ func (l *lane) close() {
 func (l *lane) carry(ctx context.Context, t *trip) {
 	l.number++
 	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
-	t.there, t.err = l.store.Submit(ctx, &b)
+	t.there, t.err = l.submit(ctx, &b)
 	t.items = nil
 	for i := range b.Items {
 		dropWire(b.Items[i].Wire)
@@ -224,3 +237,27 @@ func (l *lane) carry(ctx context.Context, t *trip) {
 	l.spare = b.Items[:0]
 	l.mu.Unlock()
 }
+
+// submit stores the batch. What replicas have to confirm is sent again, under the
+// same number, until they do or it takes too long.
+func (l *lane) submit(ctx context.Context, b *store.Batch) (there map[int]string, err error) {
+	there, err = l.store.Submit(ctx, b)
+	if err == nil || !l.store.Waits() {
+		return there, err
+	}
+	defer l.short.Store(false)
+	limit := time.Now().Add(l.patience)
+	for wait := 20 * time.Millisecond; err != nil && ctx.Err() == nil && time.Now().Before(limit); wait = min(2*wait, time.Second) {
+		short := errors.Is(err, queue.ErrUnreplicated)
+		if !short && !errors.Is(err, queue.ErrUnavailable) {
+			return there, err
+		}
+		l.short.Store(short)
+		pause(ctx, wait)
+		there, err = l.store.Submit(ctx, b)
+	}
+	return there, err
+}
+
+// replicateWithin is how long a batch waits for its replicas.
+const replicateWithin = 20 * time.Second

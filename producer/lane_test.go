@@ -28,7 +28,7 @@ func TestTripsAreNoLargerThanTheyMayBe(t *testing.T) {
 		"a huge one":        {[][]store.Item{items(1, 1), items(1, maxBatchBytes+1), items(1, 1)}, []at{{0, 0}, {1, 0}, {2, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLane(nil, "", place{}, "")
+			l := newLane(nil, "", place{}, "", 0)
 			l.busy = true // a round trip is under way
 			var subs []submission
 			for _, call := range c.calls {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenote-go/cenote/internal/store"
@@ -16,6 +17,10 @@ const (
 	// slowTick is how often the logs are read although nothing was heard: what a
 	// lost notification costs at most.
 	slowTick = 5 * time.Second
+	// pingEvery is how often the other end of the subscription is asked whether it is
+	// there, while somebody waits for an outcome. One that does not answer by the next
+	// time is left for another.
+	pingEvery = 2 * time.Second
 	// doubtAfter is how long a task may be silent before the store is asked whether
 	// it is still there, and doubtAtOnce how many are asked about at a time.
 	doubtAfter  = 15 * time.Second
@@ -33,6 +38,8 @@ type mailbox struct {
 	store   *store.Store
 	addr    string
 	control queue.Control // of the promises
+	tick    time.Duration // slowTick
+	silence time.Duration // doubtAfter
 	seal    *seal.Seal    // of what arrives; nil for none
 
 	mu      sync.Mutex
@@ -56,7 +63,8 @@ type expected struct {
 	box     *box
 	since   time.Time
 	stream  bool
-	waiters int // submissions that share it
+	there   atomic.Bool // Redis has had it
+	waiters int         // submissions that share it
 }
 
 // box is one log.
@@ -69,6 +77,9 @@ type box struct {
 	marks  int    // how often behind was set: an entry may come while the log is read
 	read   string // the last entry that was delivered with all before it
 	since  int    // entries since the last trim
+	busy   bool   // it is being read or trimmed
+
+	reader sync.Mutex // held by who reads the log
 }
 
 func (b *box) mark() {
@@ -78,7 +89,7 @@ func (b *box) mark() {
 
 func newMailbox(s *store.Store, addr string, control queue.Control) *mailbox {
 	m := &mailbox{
-		store: s, addr: addr, control: control,
+		store: s, addr: addr, control: control, tick: slowTick, silence: doubtAfter,
 		asks:    map[string]chan struct{}{},
 		pending: map[queue.TaskID]*expected{},
 		boxes:   map[place]*box{},
@@ -89,9 +100,9 @@ func newMailbox(s *store.Store, addr string, control queue.Control) *mailbox {
 	return m
 }
 
-// expect returns the promise of m's task.
+// expect makes the promise of m's task, or finds it.
 // It returns when the subscription stands, so that no outcome is missed.
-func (m *mailbox) expect(ctx context.Context, msg *queue.Message) (*queue.Promise, error) {
+func (m *mailbox) expect(ctx context.Context, msg *queue.Message) (*expected, error) {
 	id := msg.ID
 	at := place{msg.Queue, id.Partition()}
 	m.mu.Lock()
@@ -111,12 +122,12 @@ func (m *mailbox) expect(ctx context.Context, msg *queue.Message) (*queue.Promis
 	defer m.mu.Unlock()
 	if e := m.pending[id]; e != nil {
 		e.waiters++
-		return &e.promise, nil
+		return e, nil
 	}
 	e := &expected{box: b, since: time.Now(), stream: msg.Stream, waiters: 1}
 	e.promise.Init(id).Controlled(m.control, msg.Queue, msg.Group)
 	m.pending[id] = e
-	return &e.promise, nil
+	return e, nil
 }
 
 // subscribe makes the log's box and waits until its subscription stands.
@@ -130,6 +141,7 @@ func (m *mailbox) subscribe(ctx context.Context, at place) error {
 		m.sub = m.store.Replies(m.ctx)
 		m.running.Go(m.receive)
 		m.running.Go(m.keep)
+		m.running.Go(m.suspect)
 	}
 	b := m.boxes[at]
 	made := b == nil
@@ -145,6 +157,7 @@ func (m *mailbox) subscribe(ctx context.Context, at place) error {
 			delete(m.boxes, at)
 			delete(m.logs, b.log)
 			m.mu.Unlock()
+			_ = sub.Remove(ctx, b.log) // or a later mending would add it
 			return err
 		}
 	}
@@ -242,6 +255,9 @@ func (m *mailbox) receive() {
 			m.emit(h.Said)
 			continue
 		}
+		if m.store.Waits() && !h.Subscribed { // only what is read is confirmed
+			h.Outcomes, h.Entry, h.Skipped = nil, "", true
+		}
 		if len(h.Outcomes) > 0 {
 			m.deliverAll(h.Outcomes)
 		}
@@ -303,9 +319,9 @@ func (m *mailbox) poke() {
 }
 
 // keep reads logs that are behind, drops what was read, and on a slow timer reads
-// all that anybody waits for and asks after tasks that were silent for long.
+// all that anybody waits for.
 func (m *mailbox) keep() {
-	tick := time.NewTicker(slowTick)
+	tick := time.NewTicker(m.tick)
 	defer tick.Stop()
 	for {
 		select {
@@ -315,51 +331,86 @@ func (m *mailbox) keep() {
 			m.catchUp(false)
 		case <-tick.C:
 			m.catchUp(true)
+		}
+	}
+}
+
+// suspect looks, while somebody waits, whether the subscription is as dead as it
+// seems, and asks after tasks that were silent for long. It does so beside keep: a
+// node that does not answer must not hold up what comes from others.
+func (m *mailbox) suspect() {
+	ask, tick := time.NewTicker(pingEvery), time.NewTicker(m.tick)
+	defer ask.Stop()
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-ask.C:
+			m.mu.Lock()
+			waits, sub := len(m.pending) > 0, m.sub
+			m.mu.Unlock()
+			if waits {
+				_ = sub.Check(m.ctx) // what fails is mended by Receive
+			}
+		case <-tick.C:
 			m.doubt()
 		}
 	}
 }
 
-// catchUp reads the logs that are behind, or all that anybody waits for, and
-// trims those that have grown.
+// catchUp has the logs read that are behind, or all that anybody waits for, and
+// those trimmed that have grown. Each is read by itself: they may be on several nodes.
 func (m *mailbox) catchUp(all bool) {
-	var todo []*box
-	trim := map[string]string{}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if all {
 		for _, e := range m.pending {
 			e.box.mark()
 		}
 	}
-	for log, b := range m.logs {
-		if b.behind { // hints do not move b.read while the log is read
-			todo = append(todo, b)
+	for _, b := range m.logs {
+		if trim := b.since >= trimEvery || all && b.since > 0; !b.busy && (b.behind || trim) {
+			b.busy = true
+			m.running.Go(func() { m.tend(b, trim) })
 		}
-		if b.since >= trimEvery || all && b.since > 0 {
-			trim[log], b.since = b.read, 0
-		}
+	}
+}
+
+// tend reads the box's log, if it is behind, and drops what was read before.
+func (m *mailbox) tend(b *box, trim bool) {
+	m.mu.Lock()
+	behind, before := b.behind, ""
+	if trim {
+		before, b.since = b.read, 0
 	}
 	m.mu.Unlock()
-	again := false
-	for _, b := range todo {
-		again = m.readLog(b) != nil || again
+	failed := behind && m.readLog(b) != nil
+	if before != "" {
+		_ = m.store.TrimLog(m.ctx, b.log, before) // the next trim makes up for it
 	}
-	for log, before := range trim {
-		_ = m.store.TrimLog(m.ctx, log, before) // the next trim makes up for it
-	}
-	if again && !all { // what failed is tried again soon, not in a busy loop
+	if failed { // it is tried again soon, not in a busy loop
 		pause(m.ctx, 200*time.Millisecond)
+	}
+	m.mu.Lock()
+	b.busy = false
+	again := b.behind
+	m.mu.Unlock()
+	if again {
 		m.poke()
 	}
 }
 
 // readLog delivers what the box's log has beyond b.read.
 func (m *mailbox) readLog(b *box) error {
+	b.reader.Lock()
+	defer b.reader.Unlock()
 	for {
 		m.mu.Lock()
-		marks := b.marks
+		marks, read := b.marks, b.read
+		b.behind = true
 		m.mu.Unlock()
-		entries, err := m.store.ReadLog(m.ctx, b.log, b.read, logPage) // b.read is ours while b.behind
+		entries, err := m.store.ReadLog(m.ctx, b.log, read, logPage) // nobody else moves b.read while b.behind
 		if err != nil {
 			return err
 		}
@@ -393,7 +444,7 @@ func (m *mailbox) doubt() {
 	m.mu.Lock()
 	now := time.Now()
 	for id, e := range m.pending { // in random order, so all get their turn
-		if !e.stream && now.Sub(e.since) > doubtAfter {
+		if !e.stream && e.there.Load() && now.Sub(e.since) > m.silence {
 			if some = append(some, silent{id, e}); len(some) == doubtAtOnce {
 				break
 			}
@@ -416,8 +467,14 @@ func (m *mailbox) doubt() {
 	if len(gone) == 0 {
 		return
 	}
-	m.catchUp(true) // it may have finished while it was asked after
+	read := map[*box]error{}
 	for _, s := range gone {
+		if _, did := read[s.e.box]; !did {
+			read[s.e.box] = m.readLog(s.e.box) // it may have finished while it was asked after
+		}
+		if read[s.e.box] != nil {
+			continue
+		}
 		m.mu.Lock()
 		still := m.pending[s.id] == s.e
 		if still {

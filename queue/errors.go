@@ -27,6 +27,7 @@ var (
 	ErrUnavailable  = errors.New("the store cannot be reached")
 	ErrUnauthorized = errors.New("the store refuses these credentials")
 	ErrDenied       = errors.New("the store denies this command")
+	ErrUnreplicated = errors.New("too few replicas have it")
 	ErrEvicts       = errors.New("the store throws tasks away when it is full")
 
 	// The caller's own wait.

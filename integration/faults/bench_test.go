@@ -69,15 +69,15 @@ func newRand(t testing.TB) *rand.Rand {
 // bench is a Redis, its worker processes, a producer, and all their histories.
 type bench struct {
 	t       testing.TB
-	dir     string // of the histories
-	redis   *redistest.Server
-	rdb     *redis.Client  // past any proxy
-	at      *redis.Options // what the producer and the workers find Redis by
+	dir     string                // of the histories
+	redis   *redistest.Server     // nil if there are several
+	rdb     *redis.Client         // past any proxy; nil for a cluster
+	any     redis.UniversalClient // rdb, or of the cluster
 	fleet   *fleet
 	load    *load
 	witness *witness
 	notes   *recorder // what the bench itself has seen
-	line    string    // what the keys of the workers' line begin with
+	lines   []string  // what the keys of the workers' lines begin with
 	stream  string    // the key of the queue's stream, if it has one
 	leaves  []string  // names of keys that the test leaves on purpose
 }
@@ -85,8 +85,12 @@ type bench struct {
 // password is that of users that tests make.
 const password = "sesame"
 
-// benchName is the name of the bench's own connections to Redis.
-const benchName = "bench"
+// The names that connections to Redis have: the bench's own, and those of workers and
+// producers.
+const (
+	benchName = "bench"
+	partyName = "party"
+)
 
 // client makes a client that passes any proxy.
 func (b *bench) client() *redis.Client {
@@ -110,8 +114,9 @@ type setup struct {
 // start.
 func newBench(t testing.TB, s setup) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), line: root, redis: redistest.StartIn(t, s.redisEnv, s.redisArgs...)}
+	b := &bench{t: t, dir: t.TempDir(), lines: []string{root}, redis: redistest.StartIn(t, s.redisEnv, s.redisArgs...)}
 	b.rdb = b.client()
+	b.any = b.rdb
 	if s.user != "" {
 		if err := b.rdb.Do(t.Context(), "ACL", "SETUSER", s.user, "on", ">"+password, "~*", "&*", "+@all").Err(); err != nil {
 			t.Fatal(err)
@@ -125,15 +130,16 @@ func newBench(t testing.TB, s setup) *bench {
 	cfg.Addr, cfg.Dir, cfg.User = addr, b.dir, s.user
 	b.fleet = &fleet{t: t, cfg: cfg}
 
-	b.at = b.redis.Options()
-	b.at.Addr = addr
-	if s.user != "" {
-		b.at.Username, b.at.Password = s.user, password
-	}
-	b.notes = b.recorder("bench")
-	b.load = b.newLoad("producer")
-	b.witness = newWitness(t, b.client(), b.dir)
+	b.equip(b.client())
 	return b
+}
+
+// equip gives the bench its own history, its producer, and its witness, on aside.
+func (b *bench) equip(aside redis.UniversalClient, opts ...producer.Option) {
+	b.t.Helper()
+	b.notes = b.recorder("bench")
+	b.load = b.newLoad("producer", opts...)
+	b.witness = newWitness(b.t, aside, b.dir)
 }
 
 // recorder makes a history for somebody in this process.
@@ -147,11 +153,12 @@ func (b *bench) recorder(name string) *recorder {
 	return rec
 }
 
-// newLoad makes a producer with connections of its own.
-func (b *bench) newLoad(name string) *load {
+// newLoad makes a producer with connections of its own, which finds Redis where the
+// workers do.
+func (b *bench) newLoad(name string, opts ...producer.Option) *load {
 	b.t.Helper()
-	rdb := redis.NewClient(b.at)
-	c, err := producer.New(rdb)
+	rdb := b.fleet.cfg.dial(partyName)
+	c, err := producer.New(rdb, opts...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -210,8 +217,13 @@ func (b *bench) forgotten() {
 	b.t.Helper()
 	living := int64(len(b.fleet.alive()))
 	eventually(b.t, "Redis to strike the dead workers off", func() bool {
-		n, err := b.rdb.ZCard(b.t.Context(), b.line+"alive").Result()
-		return err == nil && n <= living
+		for _, line := range b.lines {
+			n, err := b.any.ZCard(b.t.Context(), line+"alive").Result()
+			if err != nil || n > living {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -219,9 +231,14 @@ func (b *bench) forgotten() {
 func (b *bench) drained() {
 	b.t.Helper()
 	if !within(func() bool {
-		tasks, err := b.rdb.HLen(b.t.Context(), b.line+"tasks").Result()
-		dead, err2 := b.rdb.ZCard(b.t.Context(), b.line+"dead").Result()
-		return err == nil && err2 == nil && tasks == dead && (b.stream == "" || b.readByAll(b.stream))
+		for _, line := range b.lines {
+			tasks, err := b.any.HLen(b.t.Context(), line+"tasks").Result()
+			dead, err2 := b.any.ZCard(b.t.Context(), line+"dead").Result()
+			if err != nil || err2 != nil || tasks != dead {
+				return false
+			}
+		}
+		return b.stream == "" || b.readByAll(b.stream)
 	}) {
 		b.giveUp("Redis is not drained")
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cenote-go/cenote/queue"
 )
 
 // good is the history of one task that went well.
@@ -112,6 +114,20 @@ func TestCheckerSees(t *testing.T) {
 			name:    "a future fails",
 			bad:     append(good(1, "aaa")[:4], record{T: 6, Op: opOutcome, N: 1, ID: "aaa", Error: "boom"}),
 			problem: "I1: submission 1, task aaa: a future said: boom",
+		},
+		{
+			name: "a task is forgotten, and that is allowed",
+			bad:  append(good(1, "aaa")[:2], record{T: 6, Op: opOutcome, N: 1, ID: "aaa", Error: queue.ErrResultExpired.Error() + ": gone"}),
+			may:  rules{Forgets: true},
+		},
+		{
+			name:    "a task is forgotten",
+			bad:     append(good(1, "aaa")[:2], record{T: 6, Op: opOutcome, N: 1, ID: "aaa", Error: queue.ErrResultExpired.Error() + ": gone"}),
+			problem: "I1: submission 1, task aaa: a future said: the outcome is no longer kept",
+		},
+		{
+			name: "nothing is heard of a task, which is not allowed either", bad: good(1, "aaa")[:2], may: rules{Forgets: true},
+			problem: "I1: submission 1, task aaa: accepted and lost",
 		},
 		{
 			name: "too many crashes",

@@ -83,7 +83,7 @@ func TestProducersKilled(t *testing.T) {
 // many bytes of history: somewhere in a batch, while it is noted, sent, or answered.
 func (b *bench) killProducer(k int, bytes int64) {
 	b.t.Helper()
-	cfg := producerConfig{Addr: b.at.Addr, Dir: b.dir, Proc: fmt.Sprintf("producer-%d", k+1), First: 1<<40 + k<<20, Most: 500}
+	cfg := producerConfig{Addr: b.fleet.cfg.Addr, Dir: b.dir, Proc: fmt.Sprintf("producer-%d", k+1), First: 1<<40 + k<<20, Most: 500}
 	text, err := json.Marshal(cfg)
 	if err != nil {
 		b.t.Fatal(err)

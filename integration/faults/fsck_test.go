@@ -29,7 +29,7 @@ func (b *bench) fsck(ctx context.Context, when string) store.Audited {
 
 func (b *bench) audit(ctx context.Context, o store.AuditOptions) store.Audited {
 	b.t.Helper()
-	s, err := store.New(b.rdb)
+	s, err := store.New(b.any)
 	if err != nil {
 		b.t.Fatal(err)
 	}

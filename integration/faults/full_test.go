@@ -65,7 +65,7 @@ func full(t *testing.T, what string, cfg workerConfig, stream string, opts ...qu
 
 	b.fleet.startMany(2)
 	if !within(func() bool {
-		n, err := b.rdb.HLen(t.Context(), b.line+"tasks").Result()
+		n, err := b.rdb.HLen(t.Context(), b.lines[0]+"tasks").Result()
 		return err == nil && n == 0 && (stream == "" || b.readByAll(b.stream)) || len(b.fleet.alive()) == 0
 	}) || len(b.fleet.alive()) == 0 {
 		b.giveUp("a full Redis is not drained")

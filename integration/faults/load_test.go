@@ -19,7 +19,7 @@ import (
 type load struct {
 	t      testing.TB
 	client *producer.Client
-	rdb    *redis.Client // the client's
+	rdb    redis.UniversalClient // the client's
 	rec    *recorder
 	chains bool // every seventh task is followed by another one
 

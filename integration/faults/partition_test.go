@@ -139,7 +139,7 @@ func (p *process) givesUp(before int64) bool {
 func (b *bench) whole() {
 	b.t.Helper()
 	eventually(b.t, "all workers to be back", func() bool {
-		n, err := b.rdb.ZCard(b.t.Context(), b.line+"alive").Result()
+		n, err := b.rdb.ZCard(b.t.Context(), b.lines[0]+"alive").Result()
 		return err == nil && n >= int64(len(b.fleet.alive()))
 	})
 }

@@ -49,7 +49,7 @@ func TestRedisKilled(t *testing.T) {
 // futures said.
 func checkKept(t *testing.T, b *bench) {
 	t.Helper()
-	c, err := producer.New(b.client())
+	c, err := producer.New(b.any)
 	if err != nil {
 		t.Fatal(err)
 	}

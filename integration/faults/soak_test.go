@@ -220,7 +220,7 @@ func (s *soak) freezeWorker() {
 	p := s.victim()
 	p.freeze()
 	eventually(s.t, "the others to strike off "+p.name, func() bool {
-		n, err := s.rdb.ZCard(s.t.Context(), s.line+"alive").Result()
+		n, err := s.rdb.ZCard(s.t.Context(), s.lines[0]+"alive").Result()
 		return err == nil && n < int64(len(s.fleet.alive()))
 	})
 	p.thaw()

@@ -21,13 +21,13 @@ type witness struct {
 	done chan struct{}
 }
 
-func newWitness(t testing.TB, rdb *redis.Client, dir string) *witness {
+func newWitness(t testing.TB, rdb redis.UniversalClient, dir string) *witness {
 	t.Helper()
 	rec, err := newRecorder(dir, "witness")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &witness{t: t, rec: rec, sub: rdb.PSubscribe(t.Context(), root+"reply:*"), done: make(chan struct{})}
+	w := &witness{t: t, rec: rec, sub: rdb.PSubscribe(t.Context(), "cenote:{"+queue.DefaultQueue+"*}:reply:*"), done: make(chan struct{})}
 	if _, err := w.sub.Receive(t.Context()); err != nil {
 		t.Fatalf("the witness cannot listen: %v", err)
 	}

@@ -24,8 +24,12 @@ const configEnv = "CENOTE_FAULT_CONFIG"
 
 // workerConfig is what a worker process has to know.
 type workerConfig struct {
-	Addr        string // of Redis
+	Addr        string   // of Redis
+	Addrs       []string // instead of it, of Sentinels or of a cluster
+	Master      string   // what the Sentinels call the master
+	Cluster     bool
 	User        string // of Redis; "" for its default one
+	Replicas    int    // consumer.Config.Replicas
 	Dir         string // where the history goes
 	Proc        string // the worker's name in the histories
 	Queues      []consumer.Queue
@@ -80,16 +84,12 @@ func runWorker() error {
 
 // workAs works until it is told to stop, and closes what it has opened.
 func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
-	o := &redis.Options{Addr: cfg.Addr}
-	if cfg.User != "" {
-		o.Username, o.Password = cfg.User, password
-	}
-	rdb := redis.NewClient(o)
+	rdb := cfg.dial(partyName)
 	defer func() { _ = rdb.Close() }()
 	r := &runner{proc: cfg.Proc, rec: rec}
 	w, err := consumer.New(rdb, consumer.Config{
 		Queues: cfg.Queues, Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
-		LookAhead: cfg.LookAhead, Logger: stderrLog(),
+		LookAhead: cfg.LookAhead, Replicas: cfg.Replicas, Logger: stderrLog(),
 	}, work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
 		time.Sleep(70 * time.Millisecond)
 		return n, nil
@@ -128,6 +128,18 @@ func used() use {
 		files = nil // no /proc here
 	}
 	return use{Goroutines: runtime.NumGoroutine(), Files: len(files)}
+}
+
+// dial makes a client under the given name.
+func (c workerConfig) dial(name string) redis.UniversalClient {
+	if len(c.Addrs) > 0 {
+		return redis.NewUniversalClient(&redis.UniversalOptions{Addrs: c.Addrs, MasterName: c.Master, IsClusterMode: c.Cluster, ClientName: name})
+	}
+	o := &redis.Options{Addr: c.Addr, ClientName: name}
+	if c.User != "" {
+		o.Username, o.Password = c.User, password
+	}
+	return redis.NewClient(o)
 }
 
 // stderrLog logs to standard error, which the test keeps.

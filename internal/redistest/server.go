@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +29,10 @@ type Server struct {
 	port int
 	args []string
 	env  []string
+	conf string // the configuration file of a Sentinel; "" for a server
 
 	process *proctest.Process // nil if it does not run
+	frozen  bool
 }
 
 // startWithin is how long a server may take to accept connections. It is
@@ -54,12 +57,28 @@ func StartIn(t testing.TB, env []string, args ...string) *Server {
 		t.Fatalf("redistest: no redis-server on this machine; install it with: apt-get install redis-server")
 	}
 	s := &Server{t: t, bin: bin, dir: t.TempDir(), args: args, env: env}
+	s.start(nil)
+	return s
+}
+
+// start chooses a port and launches the server there, which prepare may get ready
+// for.
+func (s *Server) start(prepare func() error) {
+	t := s.t
+	t.Helper()
 	t.Cleanup(s.Kill)
 	// Between the choice of a port and its use somebody else may take it.
 	for try := 0; ; try++ {
 		s.port = freePort(t)
-		if err = s.launch(); err == nil {
-			return s
+		var err error
+		if prepare != nil {
+			err = prepare()
+		}
+		if err == nil {
+			err = s.launch()
+		}
+		if err == nil {
+			return
 		}
 		if try == 4 {
 			t.Fatalf("redistest: %v", err)
@@ -82,9 +101,14 @@ func (s *Server) launch() error {
 	args := []string{
 		"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", "",
+		"--repl-diskless-sync-delay", "0", // a replica is not kept waiting for others
 	}
-	log := &log{ready: make(chan struct{})}
+	log := &log{ready: make(chan struct{}), sign: "eady to accept connections"}
 	cmd := exec.Command(s.bin, append(args, s.args...)...)
+	if s.conf != "" {
+		log.sign = "+monitor master"
+		cmd = exec.Command(s.bin, s.conf, "--sentinel")
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if len(s.env) > 0 {
 		cmd.Env = append(os.Environ(), s.env...)
@@ -107,7 +131,8 @@ func (s *Server) launch() error {
 
 // log is what a server has said.
 type log struct {
-	ready chan struct{} // closed when it has said that it accepts connections
+	ready chan struct{} // closed when it has said sign, that it accepts connections
+	sign  string
 
 	mu   sync.Mutex
 	text []byte
@@ -118,7 +143,7 @@ func (l *log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, p...)
-	if !l.seen && bytes.Contains(l.text, []byte("eady to accept connections")) {
+	if !l.seen && bytes.Contains(l.text, []byte(l.sign)) {
 		l.seen = true
 		close(l.ready)
 	}
@@ -168,7 +193,7 @@ func client(t testing.TB, o *redis.Options) *redis.Client {
 func (s *Server) Kill() {
 	if s.process != nil {
 		s.process.Kill()
-		s.process = nil
+		s.process, s.frozen = nil, false
 	}
 }
 
@@ -202,5 +227,56 @@ func (s *Server) Restart() {
 	s.Kill()
 	if err := s.launch(); err != nil {
 		s.t.Fatalf("redistest: restart: %v", err)
+	}
+}
+
+// Follow restarts the server as a replica of the master.
+func (s *Server) Follow(master *Server) {
+	s.t.Helper()
+	s.args = append(slices.Clip(s.args), "--replicaof", "127.0.0.1 "+fmt.Sprint(master.port))
+	s.Restart()
+}
+
+// Freeze stops the server's process where it is, connections and all, as a machine
+// that hangs or a network that swallows everything does.
+func (s *Server) Freeze() {
+	s.t.Helper()
+	if err := s.process.Freeze(); err != nil {
+		s.t.Fatalf("redistest: freeze %s: %v", s.Addr(), err)
+	}
+	s.frozen = true
+}
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() {
+	s.t.Helper()
+	if err := s.process.Thaw(); err != nil {
+		s.t.Fatalf("redistest: thaw %s: %v", s.Addr(), err)
+	}
+	s.frozen = false
+}
+
+// Running reports whether the server was not killed, stopped or frozen.
+func (s *Server) Running() bool { return s.process != nil && !s.frozen }
+
+// settled waits until f is true of what a server says. It is for what servers find
+// out among themselves.
+func settled(t testing.TB, what string, f func() (bool, error)) {
+	t.Helper()
+	var last error
+	limit := time.After(startWithin)
+	for {
+		ok, err := f()
+		if ok {
+			return
+		}
+		if err != nil {
+			last = err
+		}
+		select {
+		case <-limit:
+			t.Fatalf("redistest: waited %v in vain for %s (last error: %v)", startWithin, what, last)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }

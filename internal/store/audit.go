@@ -206,7 +206,7 @@ func (a *audit) found(ctx context.Context, f Finding, mend ...any) error {
 
 func (a *audit) mend(ctx context.Context, l Line, what string, args ...any) (string, error) {
 	cmd := append(append(mendScript.args(l.base, l.root), what), args...)
-	return mendScript.runText(ctx, a.rdb, cmd)
+	return a.runText(ctx, mendScript, cmd)
 }
 
 func (a *audit) tell(what string, done int64) {
@@ -226,7 +226,7 @@ func (a *audit) groups(ctx context.Context, p *plan, part uint16) error {
 	}
 	listed, err := a.rdb.SMembers(ctx, root+"groups").Result()
 	if err != nil {
-		return explain(err)
+		return a.explain(err)
 	}
 	after, err := a.placed(ctx, root)
 	if err != nil {
@@ -257,11 +257,11 @@ func (a *audit) groups(ctx context.Context, p *plan, part uint16) error {
 // placed returns the groups that have a place in a partition's stream.
 func (a *audit) placed(ctx context.Context, root string) ([]string, error) {
 	if n, err := a.rdb.Exists(ctx, root+"stream").Result(); err != nil || n == 0 {
-		return nil, explain(err)
+		return nil, a.explain(err)
 	}
 	infos, err := a.rdb.XInfoGroups(ctx, root+"stream").Result()
 	if err != nil {
-		return nil, explain(err)
+		return nil, a.explain(err)
 	}
 	names := make([]string, len(infos))
 	for i, g := range infos {
@@ -278,7 +278,7 @@ func (a *audit) bundled(ctx context.Context, l Line) error {
 		var now [3]string
 		sum, still := 0, true
 		for at := 0; still; at += chunk {
-			r, err := tallyScript.run(ctx, a.rdb, append(tallyScript.args(l.base), at, chunk))
+			r, err := a.Store.run(ctx, tallyScript, append(tallyScript.args(l.base), at, chunk))
 			if err != nil {
 				return err
 			}
@@ -315,7 +315,7 @@ func (a *audit) bundled(ctx context.Context, l Line) error {
 
 // each calls f with every node of a cluster that has keys, or with the one server.
 func (s *Store) each(ctx context.Context, f func(rdb redis.Cmdable) error) error {
-	if c, ok := s.rdb.(*redis.ClusterClient); ok {
+	if c := s.cluster; c != nil {
 		return c.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { return f(node) })
 	}
 	return f(s.rdb)

@@ -100,7 +100,7 @@ func (a *audit) keys(ctx context.Context) error {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			keys, next, err := node.Scan(ctx, cursor, match, int64(a.o.step)).Result()
 			if err != nil {
-				return explain(err)
+				return a.explain(err)
 			}
 			cursor = next
 			mu.Lock()
@@ -162,7 +162,7 @@ func (a *audit) stray(ctx context.Context, key string) error {
 	link := strings.HasPrefix(key, linkKey(""))
 	ttl, err := a.rdb.PTTL(ctx, key).Result()
 	if err != nil || ttl != -1 { // it expires, or has done so
-		return explain(err)
+		return a.explain(err)
 	}
 	f := Finding{Damage: DamageUnknown, Key: key, Text: "no such key is known, it belongs to no queue, and it never expires"}
 	if link {
@@ -170,7 +170,7 @@ func (a *audit) stray(ctx context.Context, key string) error {
 		if a.o.Repair {
 			// Who holds the link renews it sooner, and who cut it has given it an expiry.
 			if err := a.rdb.Expire(ctx, key, LinkFor).Err(); err != nil {
-				return explain(err)
+				return a.explain(err)
 			}
 			f.Mended = "expires now"
 			a.Mended++
@@ -185,7 +185,7 @@ func (a *audit) ages(ctx context.Context, root string, names []keyName) error {
 	for _, n := range names {
 		args = append(args, n.rest)
 	}
-	r, err := agesScript.run(ctx, a.rdb, args)
+	r, err := a.Store.run(ctx, agesScript, args)
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (p *plan) kind(n keyName) (k keyKind, stray string) {
 
 // consumer looks whether somebody is there who has something in flight.
 func (a *audit) consumer(ctx context.Context, l Line, name string) error {
-	r, err := holdsScript.run(ctx, a.rdb, append(holdsScript.args(l.base), name))
+	r, err := a.Store.run(ctx, holdsScript, append(holdsScript.args(l.base), name))
 	if err != nil || len(r) != 2 || r[0] == "alive" || r[0] == "" {
 		return err
 	}

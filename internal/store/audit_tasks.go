@@ -45,7 +45,7 @@ func (c *census) take(ctx context.Context) error {
 	c.seed = maphash.MakeSeed()
 	alive, err := c.rdb.ZRange(ctx, c.l.base+"alive", 0, -1).Result()
 	if err != nil {
-		return explain(err)
+		return c.explain(err)
 	}
 	// In this order an id that is claimed meanwhile is rather seen nowhere than twice,
 	// which a cheap look settles.
@@ -61,7 +61,7 @@ func (c *census) take(ctx context.Context) error {
 		box{"ready:0", "list", '0'}, box{"ready:1", "list", '1'}, box{"ready:2", "list", '2'}, box{"due", "zset", 'd'})
 	n, err := c.rdb.HLen(ctx, c.l.base+"tasks").Result()
 	if err != nil {
-		return explain(err)
+		return c.explain(err)
 	}
 	c.passes = uint64(n)/uint64(c.o.most) + 1 //nolint:gosec // a count
 	for pass := range c.passes {
@@ -135,11 +135,11 @@ func (c *census) judge(ctx context.Context, id string, s seen) error {
 		moment = ""
 		if n, err := c.rdb.Exists(ctx, c.l.base+"bundled").Result(); err != nil || n > 0 {
 			c.Unsure++
-			return explain(err)
+			return c.explain(err)
 		}
 	}
 	hints := fmt.Sprint(s.first, s.last)
-	r, err := placeScript.run(ctx, c.rdb, c.with(append(placeScript.args(c.l.base), "1", len(c.consumers)), id, moment, hints))
+	r, err := c.Store.run(ctx, placeScript, c.with(append(placeScript.args(c.l.base), "1", len(c.consumers)), id, moment, hints))
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ const unreadable = "?"
 func (c *census) read(ctx context.Context, id string) (moment string, dead bool, err error) {
 	wire, err := c.rdb.HGet(ctx, c.l.base+"tasks", id).Result()
 	if err != nil {
-		return "", false, ignoreNil(err)
+		return "", false, c.ignoreNil(err)
 	}
 	m, err := queue.ParseMessage([]byte(wire))
 	switch {
@@ -203,10 +203,10 @@ func (c *census) read(ctx context.Context, id string) (moment string, dead bool,
 	}
 	fault, err := c.rdb.HGet(ctx, c.l.base+"faults", id).Result()
 	if err != nil {
-		return moment, false, ignoreNil(err)
+		return moment, false, c.ignoreNil(err)
 	}
 	text, err := c.rdb.HGet(ctx, c.l.base+"notes", id).Result()
-	if err := ignoreNil(err); err != nil {
+	if err := c.ignoreNil(err); err != nil {
 		return moment, false, err
 	}
 	note, noteErr := parseNote(text)
@@ -220,7 +220,7 @@ func (c *census) standings(ctx context.Context, batch ...string) ([]string, erro
 	for _, id := range batch {
 		args = append(args, id, "", "")
 	}
-	r, err := placeScript.run(ctx, c.rdb, args)
+	r, err := c.Store.run(ctx, placeScript, args)
 	if err == nil && len(r) != len(batch) {
 		err = badReply("place", r)
 	}
@@ -248,7 +248,7 @@ func (c *census) sift(ctx context.Context, b box, f func(e string, at int) error
 		count = min(count, 10) // until it is known how long the messages are
 	}
 	for {
-		r, err := siftScript.run(ctx, c.rdb, append(siftScript.args(c.l.base), b.key, b.kind, cursor, count))
+		r, err := c.Store.run(ctx, siftScript, append(siftScript.args(c.l.base), b.key, b.kind, cursor, count))
 		if err != nil {
 			return err
 		}

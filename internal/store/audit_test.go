@@ -357,7 +357,7 @@ func TestAuditOfAStream(t *testing.T) {
 		}
 		g := store.NewLine("s", 0, "g")
 		for part := range uint16(2) {
-			if err := b.s.Join(b.ctx(), store.NewLine("s", part, "g")); err != nil {
+			if _, err := b.s.Join(b.ctx(), store.NewLine("s", part, "g")); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -104,7 +104,7 @@ func (c *census) notes(ctx context.Context, ids map[string]seen) (map[string]any
 	for part := range slices.Chunk(slices.Collect(maps.Keys(ids)), c.o.step) {
 		notes, err := c.rdb.HMGet(ctx, c.l.base+"notes", part...).Result()
 		if err != nil {
-			return nil, explain(err)
+			return nil, c.explain(err)
 		}
 		for i, id := range part {
 			all[id] = notes[i]
@@ -121,7 +121,7 @@ func (c *census) long(ctx context.Context) (bool, error) {
 		}
 		n, err := c.rdb.LLen(ctx, c.l.base+b.key).Result()
 		if err != nil && !isWrongType(err) {
-			return false, explain(err)
+			return false, c.explain(err)
 		}
 		if n > sight {
 			return true, nil

@@ -15,7 +15,7 @@ import (
 // interrupted through a shared client, so a Bell has its own, and closing the
 // Bell ends the wait. Wait and Close may be called concurrently.
 type Bell struct {
-	rdb   redis.UniversalClient
+	s     *Store // over the connection of its own
 	close func() error
 }
 
@@ -31,15 +31,16 @@ func (s *Store) Bell() *Bell {
 		o.PushNotificationProcessor = nil // the other client's; two on one complain
 		o.MaintNotificationsConfig = quiet()
 		own := redis.NewClient(&o)
-		return &Bell{rdb: own, close: own.Close}
+		return &Bell{s: &Store{rdb: own}, close: own.Close}
 	case *redis.ClusterClient:
 		o := *c.Options()
-		o.PoolSize, o.MinIdleConns = 1, 0
+		o.PoolSize, o.MinIdleConns, o.MaxRetries = 1, 0, -1
+		o.MaxRedirects = -1 // it sends again not only what was redirected
 		o.MaintNotificationsConfig = quiet()
 		own := redis.NewClusterClient(&o)
-		return &Bell{rdb: own, close: own.Close}
+		return &Bell{s: &Store{rdb: own, cluster: own}, close: own.Close}
 	}
-	return &Bell{rdb: s.rdb, close: func() error { return nil }}
+	return &Bell{s: s, close: func() error { return nil }}
 }
 
 // quiet is for a client of one short-lived wait after the other. The caller's own
@@ -57,12 +58,12 @@ type Rung struct {
 // Wait waits for at most patience for the line's bell. What it returns is in
 // flight at the consumer from that moment on. ok is false if nothing came.
 func (b *Bell) Wait(ctx context.Context, l Line, consumer string, patience time.Duration) (r Rung, ok bool, err error) {
-	e, err := b.rdb.BLMove(ctx, l.bell(), l.taken(consumer), "LEFT", "RIGHT", patience).Result()
+	e, err := b.s.rdb.BLMove(ctx, l.bell(), l.taken(consumer), "LEFT", "RIGHT", patience).Result()
 	if errors.Is(err, redis.Nil) {
 		return Rung{}, false, nil
 	}
 	if err != nil {
-		return Rung{}, false, explain(err)
+		return Rung{}, false, b.s.explain(err)
 	}
 	return parseRung(e), true, nil
 }

@@ -69,7 +69,7 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 	for {
 		msgs, err := s.rdb.HMGet(ctx, root+"tasks", fields...).Result()
 		if err != nil {
-			return nil, explain(err)
+			return nil, s.explain(err)
 		}
 		args := append(cancelScript.args(root), "")
 		for i, id := range ids {
@@ -99,7 +99,7 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 }
 
 func (s *Store) cancel(ctx context.Context, args []any, n int) ([]Answer, error) {
-	r, err := cancelScript.run(ctx, s.rdb, args)
+	r, err := s.run(ctx, cancelScript, args)
 	if err != nil {
 		return nil, err
 	}
@@ -142,22 +142,22 @@ func (s *Store) Answer(ctx context.Context, l Line, consumer string, rs []Reply)
 func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error {
 	root, field := Root(name, id.Partition()), string(id[:])
 	if err := s.rdb.Unlink(ctx, root+"result:"+field).Err(); err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	told, err := s.rdb.Get(ctx, root+"answer:"+field).Result()
 	if errors.Is(err, redis.Nil) || err == nil && told != "B" {
 		return nil
 	}
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	there, err := s.rdb.HExists(ctx, root+"tasks", field).Result()
 	if err != nil || there {
-		return explain(err)
+		return s.explain(err)
 	}
 	for p := range 3 {
 		if err := s.rdb.LRem(ctx, fmt.Sprintf("%sready:%d", root, p), 0, field).Err(); err != nil {
-			return explain(err)
+			return s.explain(err)
 		}
 	}
 	return nil
@@ -165,32 +165,21 @@ func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error 
 
 // Wishes is one subscription to the wishes that concern any number of consumers.
 // It is a hint: heartbeats bring what it misses.
-type Wishes struct{ sub subscription }
+type Wishes struct {
+	*subscription
+}
 
 // Wishes makes a subscription to nothing yet.
-func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{sub: subscribe(ctx, s.rdb)} }
+func (s *Store) Wishes(ctx context.Context) *Wishes { return &Wishes{s.subscription(ctx)} }
 
 // WishChannel is where wishes that concern the consumer are told.
 func WishChannel(l Line, consumer string) string { return l.base + "stops:" + consumer }
-
-// Add subscribes to one more channel. After an error it is tried again by itself.
-func (w *Wishes) Add(ctx context.Context, channel string) error {
-	return w.sub.add(ctx, channel)
-}
-
-// Remove ends the subscription to a channel.
-func (w *Wishes) Remove(ctx context.Context, channel string) error {
-	return w.sub.remove(ctx, channel)
-}
-
-// Close ends the subscription and a Receive that is under way.
-func (w *Wishes) Close() error { return w.sub.ps.Close() }
 
 // Receive waits for wishes. After an error the subscription mends itself: call
 // Receive again.
 func (w *Wishes) Receive(ctx context.Context) (channel string, wishes []Wish, err error) {
 	for {
-		msg, err := w.sub.receive(ctx)
+		msg, err := w.receive(ctx)
 		if err != nil {
 			return "", nil, err
 		}

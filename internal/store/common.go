@@ -35,7 +35,7 @@ func (s *Store) Share(ctx context.Context, name string, data []byte) (ref string
 	if err == nil && !there {
 		err = s.rdb.Set(ctx, key, data, keepCommon).Err()
 	}
-	return ref, explain(err)
+	return ref, s.explain(err)
 }
 
 // Common returns what Share stored. The error is [queue.ErrResultExpired] if it is
@@ -46,5 +46,5 @@ func (s *Store) Common(ctx context.Context, name, ref string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the common argument %s of queue %q is gone, a day after it was last shared; submit the task again with queue.Sharing",
 			queue.ErrResultExpired, ref, name)
 	}
-	return data, explain(err)
+	return data, s.explain(err)
 }

@@ -20,11 +20,11 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 			keys = append(keys, root+k)
 		}
 		if err := s.rdb.Unlink(ctx, keys...).Err(); err != nil {
-			return explain(err)
+			return s.explain(err)
 		}
 	}
 	if err := s.rdb.SRem(ctx, queuesKey, name).Err(); err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (s *Store) Try(ctx context.Context) (err error) {
 		for _, k := range []string{"tasks", "ready:1", "alive", "bell"} {
 			keys = append(keys, l.base+k)
 		}
-		err = errors.Join(err, explain(s.rdb.Unlink(context.WithoutCancel(ctx), keys...).Err()))
+		err = errors.Join(err, s.explain(s.rdb.Unlink(context.WithoutCancel(ctx), keys...).Err()))
 	}()
 	step := func(what string, err error) error {
 		if err != nil {

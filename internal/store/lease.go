@@ -19,23 +19,31 @@ type Beat struct {
 // one life: once it has left or lapsed, it needs another one. former is the name
 // it had before, whose lease it gives up, or "".
 func (s *Store) SignOn(ctx context.Context, l Line, consumer, former string, lease time.Duration) error {
-	_, err := s.beat(ctx, l, consumer, lease, 0, "1", former)
+	_, err := s.beat(ctx, l, consumer, lease, 0, "1", former, nil)
 	return err
 }
 
 // Beat renews the lease of the consumer, which covers all it has in flight, takes
 // over what lapsed consumers held, and, unless deadFor is 0, drops tasks that were
 // dead for longer than that. The error is [ErrLapsed] if the consumer's own lease has lapsed.
-func (s *Store) Beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration) (Beat, error) {
-	return s.beat(ctx, l, consumer, lease, deadFor, "", "")
+//
+// told are the numbers of the lanes' last turns that Redis has answered. A Redis that
+// does not know of them has lost its memory of them, as after a failover, and takes
+// tasks to be in flight that are not: the consumer is told that it has lapsed.
+func (s *Store) Beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, told ...uint64) (Beat, error) {
+	return s.beat(ctx, l, consumer, lease, deadFor, "", "", told)
 }
 
-func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on, former string) (Beat, error) {
+func (s *Store) beat(ctx context.Context, l Line, consumer string, lease, deadFor time.Duration, on, former string, told []uint64) (Beat, error) {
 	drop := ""
 	if deadFor > 0 {
 		drop = strconv.FormatInt(deadFor.Milliseconds(), 10)
 	}
-	r, err := beatScript.run(ctx, s.rdb, append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, drop, former))
+	args := append(beatScript.args(l.base), consumer, lease.Milliseconds(), on, drop, former)
+	for _, n := range told {
+		args = append(args, n)
+	}
+	r, err := s.run(ctx, beatScript, args)
 	if err != nil {
 		return Beat{}, err
 	}
@@ -68,6 +76,6 @@ func parseBeat(r []string) (Beat, error) {
 // Leave signs the consumer off and gives back what it still holds. It returns
 // how many tasks that were.
 func (s *Store) Leave(ctx context.Context, l Line, consumer string) (int, error) {
-	n, err := leaveScript.runInt(ctx, s.rdb, append(leaveScript.args(l.base), consumer))
+	n, err := s.runInt(ctx, leaveScript, append(leaveScript.args(l.base), consumer))
 	return int(n), err
 }

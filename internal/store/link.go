@@ -26,12 +26,12 @@ const (
 
 // HoldLink makes the link hold for LinkFor from now on.
 func (s *Store) HoldLink(ctx context.Context, name string) error {
-	return explain(s.rdb.Set(ctx, linkKey(name), "on", LinkFor).Err())
+	return s.explain(s.rdb.Set(ctx, linkKey(name), "on", LinkFor).Err())
 }
 
 // CutLink makes it LinkCut.
 func (s *Store) CutLink(ctx context.Context, name string) error {
-	return explain(s.rdb.Set(ctx, linkKey(name), "off", cutFor).Err())
+	return s.explain(s.rdb.Set(ctx, linkKey(name), "off", cutFor).Err())
 }
 
 // Link returns what the link is like.
@@ -41,7 +41,7 @@ func (s *Store) Link(ctx context.Context, name string) (Link, error) {
 	case errors.Is(err, redis.Nil):
 		return LinkMissing, nil
 	case err != nil:
-		return LinkHeld, explain(err)
+		return LinkHeld, s.explain(err)
 	case v == "off":
 		return LinkCut, nil
 	}

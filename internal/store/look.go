@@ -26,7 +26,7 @@ var stateOf = map[string]queue.State{
 // Look returns what is known about a task; its State is [queue.StateUnknown] if
 // that is nothing.
 func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error) {
-	r, err := lookScript.run(ctx, s.rdb, append(lookScript.args(l.base, l.root), id[:]))
+	r, err := s.run(ctx, lookScript, append(lookScript.args(l.base, l.root), id[:]))
 	if err != nil {
 		return Task{}, err
 	}
@@ -38,7 +38,7 @@ func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error)
 	if err == nil && t.Message.RunAt.After(now) {
 		t.State, t.Due = queue.StateScheduled, t.Message.RunAt
 	}
-	return t, explain(err)
+	return t, s.explain(err)
 }
 
 func parseLook(name string, id queue.TaskID, r []string) (t Task, err error) {
@@ -86,7 +86,7 @@ func (c Counts) Add(d Counts) Counts {
 
 // Count counts the line's tasks.
 func (s *Store) Count(ctx context.Context, l Line) (Counts, error) {
-	r, err := countScript.run(ctx, s.rdb, append(countScript.args(l.base, l.root), l.Group))
+	r, err := s.run(ctx, countScript, append(countScript.args(l.base, l.root), l.Group))
 	if err != nil {
 		return Counts{}, err
 	}

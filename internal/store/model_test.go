@@ -107,6 +107,7 @@ type mtask struct {
 }
 
 type mworker struct {
+	lease  time.Duration
 	name   string
 	leased int64 // until when
 	gone   bool
@@ -373,9 +374,11 @@ func (k *mworker) String() string { return k.name }
 func (k *mworker) GoString() string { return k.name }
 
 func (w *world) lease(k *mworker) time.Duration {
-	d := w.odd(rapid.IntRange(1, 3).Draw(w.t, "lease")) // who lapses first is struck off first
-	k.leased = w.now + d.Milliseconds()
-	return d
+	if k.lease == 0 { // a consumer's is always the same
+		k.lease = w.odd(rapid.IntRange(1, 3).Draw(w.t, "lease")) // who lapses first is struck off first
+	}
+	k.leased = w.now + k.lease.Milliseconds()
+	return k.lease
 }
 
 func (w *world) signOn(t *rapid.T) {

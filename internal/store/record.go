@@ -22,7 +22,7 @@ var ErrRecord = errors.New("store: another worker has put something on record")
 // [ErrRecord] if not exactly had bytes were on record; nothing is added then.
 // Recording the same once more changes nothing.
 func (s *Store) Record(ctx context.Context, l Line, consumer string, id queue.TaskID, had int, part []byte) error {
-	n, err := recordScript.runInt(ctx, s.rdb, append(recordScript.args(l.base), consumer, id[:], had, part, keepPart.Milliseconds()))
+	n, err := s.runInt(ctx, recordScript, append(recordScript.args(l.base), consumer, id[:], had, part, keepPart.Milliseconds()))
 	switch {
 	case err != nil:
 		return err
@@ -40,5 +40,5 @@ func (s *Store) Recall(ctx context.Context, l Line, id queue.TaskID) ([]byte, er
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
-	return data, explain(err)
+	return data, s.explain(err)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,19 +13,13 @@ import (
 // Replies is a subscription to the outcomes that are sent to one producer. The
 // logs are the truth, the subscription a hint: whoever receives nothing for a
 // while, or hears that the connection was made anew, reads the logs.
-type Replies struct{ sub subscription }
-
-// Replies makes a subscription to nothing yet.
-func (s *Store) Replies(ctx context.Context) *Replies {
-	return &Replies{sub: subscribe(ctx, s.rdb)}
+type Replies struct {
+	*subscription
 }
 
-// Add subscribes to one more log. Receive reports when that is done, or why it is
-// not.
-func (r *Replies) Add(ctx context.Context, key string) error { return r.sub.add(ctx, key) }
-
-// Close ends the subscription and a Receive that is under way.
-func (r *Replies) Close() error { return r.sub.ps.Close() }
+// Replies makes a subscription to nothing yet. Of what is added to it Receive reports
+// when it stands, or why it does not.
+func (s *Store) Replies(ctx context.Context) *Replies { return &Replies{s.subscription(ctx)} }
 
 // Hint is what came over the subscription.
 type Hint struct {
@@ -41,7 +36,7 @@ type Hint struct {
 // call Receive again.
 func (r *Replies) Receive(ctx context.Context) (Hint, error) {
 	for {
-		msg, err := r.sub.receive(ctx)
+		msg, err := r.receive(ctx)
 		if err != nil {
 			return Hint{}, err
 		}
@@ -79,16 +74,30 @@ type Logged struct {
 	Outcomes []byte
 }
 
+// keepLog is how long a log outlives what was added last; tell says so as well.
+const keepLog = time.Hour
+
 // ReadLog returns up to limit entries of a log after the given one ("" for the
-// start).
+// start). A store that is [Store.Replicated] returns them when its replicas have
+// them.
 func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]Logged, error) {
 	from := "-"
 	if after != "" {
 		from = "(" + after
 	}
-	msgs, err := s.rdb.XRangeN(ctx, key, from, "+", limit).Result()
+	var msgs []redis.XMessage
+	err := s.confirmed(ctx, key, func(p redis.Cmdable) func() error {
+		cmd := p.XRangeN(ctx, key, from, "+", limit)
+		if s.replicas > 0 {
+			p.PExpire(ctx, key, keepLog) // WAIT waits for what its own connection wrote
+		}
+		return func() (err error) {
+			msgs, err = cmd.Result()
+			return err
+		}
+	})
 	if err != nil {
-		return nil, explain(err)
+		return nil, err
 	}
 	out := make([]Logged, 0, len(msgs))
 	for _, m := range msgs {
@@ -100,12 +109,12 @@ func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]
 
 // TrimLog drops a log's entries before the given one.
 func (s *Store) TrimLog(ctx context.Context, key, before string) error {
-	return explain(s.rdb.XTrimMinID(ctx, key, before).Err())
+	return s.explain(s.rdb.XTrimMinID(ctx, key, before).Err())
 }
 
 // DropLog drops a log that nobody will read any more.
 func (s *Store) DropLog(ctx context.Context, key string) error {
-	return explain(s.rdb.Unlink(ctx, key).Err())
+	return s.explain(s.rdb.Unlink(ctx, key).Err())
 }
 
 // Standing is what [Store.Open] found.
@@ -118,7 +127,7 @@ type Standing struct {
 // an empty addr only asks. The zero Standing means that the task is not there: it was never submitted, or it
 // has finished and its outcome is not kept.
 func (s *Store) Open(ctx context.Context, l Line, id queue.TaskID, addr string) (Standing, error) {
-	r, err := openScript.run(ctx, s.rdb, append(openScript.args(l.base, l.root), id[:], addr))
+	r, err := s.run(ctx, openScript, append(openScript.args(l.base, l.root), id[:], addr))
 	if err != nil {
 		return Standing{}, err
 	}

@@ -167,7 +167,7 @@ func Rights(role Role, queues []string, version string) ([]string, error) {
 func (s *Store) Version(ctx context.Context) (string, error) {
 	text, err := s.rdb.Info(ctx, "server").Result()
 	if err != nil {
-		return "", explain(err)
+		return "", s.explain(err)
 	}
 	_, rest, ok := strings.Cut(text, "redis_version:")
 	version, _, _ := strings.Cut(rest, "\r\n")

@@ -58,7 +58,7 @@ func (s *Store) Say(ctx context.Context, l Line, all []Said) error {
 		// that they have to fetch, and find none.
 		args = append(args, all[i].ID[:], all[i].ReplyTo, base64.StdEncoding.EncodeToString(text))
 	}
-	_, err := sayScript.runInt(ctx, s.rdb, args)
+	_, err := s.runInt(ctx, sayScript, args)
 	return err
 }
 

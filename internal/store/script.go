@@ -5,7 +5,10 @@ import (
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -88,24 +91,36 @@ func (s *script) args(keys ...string) []any {
 	return a
 }
 
-// run runs the script, which replies with a flat array. A server that has
-// forgotten the script (SCRIPT FLUSH, a failover) gets its text.
-func (s *script) run(ctx context.Context, rdb redis.UniversalClient, args []any) ([]string, error) {
+// whole makes a cluster run the script on all of its keys or not at all. While their
+// slot moves from one node to another some are here and some there, and a script that
+// declares one key runs on either side; a command with two keys, one of them
+// missing, is put off until the slot has moved. So another key is declared, which
+// is never there.
+func (s *Store) whole(args []any) []any {
+	if s.cluster == nil {
+		return args
+	}
+	n := args[2].(int)
+	args[2] = n + 1
+	return slices.Insert(args, 3+n, any(args[3].(string)+"moving"))
+}
+
+// run runs a script that replies with a flat array. A server that has forgotten
+// the script (SCRIPT FLUSH, a failover) gets its text.
+func (s *Store) run(ctx context.Context, sc *script, args []any) ([]string, error) {
+	args = s.whole(args)
 	cmd := redis.NewStringSliceCmd(ctx, args...)
-	err := rdb.Process(ctx, cmd)
-	for _, by := range [...]string{s.byText, "EVAL"} {
+	err := s.process(ctx, cmd)
+	for _, by := range [...]string{sc.byText, "EVAL"} {
 		if err == nil || !isNoScript(err) && !isMisread(err) {
 			break
 		}
-		args[0], args[1] = by, s.src
+		args[0], args[1] = by, sc.src
 		cmd = redis.NewStringSliceCmd(ctx, args...)
-		err = rdb.Process(ctx, cmd)
+		err = s.process(ctx, cmd)
 	}
-	args[0], args[1] = s.byDigest, s.sha
-	if err != nil {
-		return nil, explain(err)
-	}
-	return cmd.Val(), nil
+	args[0], args[1] = sc.byDigest, sc.sha
+	return cmd.Val(), s.explain(err)
 }
 
 // isMisread reports whether a script that only reads was refused all the same:
@@ -115,33 +130,56 @@ func isMisread(err error) bool {
 }
 
 // runInt runs a script that replies with a number.
-func (s *script) runInt(ctx context.Context, rdb redis.UniversalClient, args []any) (int64, error) {
+func (s *Store) runInt(ctx context.Context, sc *script, args []any) (int64, error) {
+	args = s.whole(args)
 	cmd := redis.NewIntCmd(ctx, args...)
-	err := rdb.Process(ctx, cmd)
-	if err != nil && isNoScript(err) {
-		args[0], args[1] = s.byText, s.src
+	err := s.process(ctx, cmd)
+	if isNoScript(err) {
+		args[0], args[1] = sc.byText, sc.src
 		cmd = redis.NewIntCmd(ctx, args...)
-		err = rdb.Process(ctx, cmd)
+		err = s.process(ctx, cmd)
 	}
-	return cmd.Val(), explain(err)
+	return cmd.Val(), s.explain(err)
 }
 
 // runText runs a script that replies with a text.
-func (s *script) runText(ctx context.Context, rdb redis.UniversalClient, args []any) (string, error) {
+func (s *Store) runText(ctx context.Context, sc *script, args []any) (string, error) {
+	args = s.whole(args)
 	cmd := redis.NewCmd(ctx, args...)
-	err := rdb.Process(ctx, cmd)
-	if err != nil && isNoScript(err) {
-		args[0], args[1] = s.byText, s.src
+	err := s.process(ctx, cmd)
+	if isNoScript(err) {
+		args[0], args[1] = sc.byText, sc.src
 		cmd = redis.NewCmd(ctx, args...)
-		err = rdb.Process(ctx, cmd)
+		err = s.process(ctx, cmd)
 	}
 	if err != nil {
-		return "", explain(err)
+		return "", s.explain(err)
 	}
 	return cmd.Text()
 }
 
-func isNoScript(err error) bool { return strings.HasPrefix(err.Error(), "NOSCRIPT") }
+// process sends a script. A client of a cluster would send it four times to a master
+// that does not answer, each time for as long as its read timeout, before anybody
+// looked whether there is another by now; here once is enough.
+func (s *Store) process(ctx context.Context, cmd redis.Cmder) error {
+	if s.cluster == nil {
+		return s.rdb.Process(ctx, cmd)
+	}
+	master, err := s.master(ctx, cmd.Args()[3].(string))
+	if err == nil {
+		err = master.Process(ctx, cmd)
+	}
+	var ne net.Error
+	switch {
+	case err == nil || errors.As(err, &ne) && ne.Timeout():
+		return err
+	case isNetwork(err) || isPassing(err.Error()): // it knows what to do about a redirection, or a lost connection
+		return s.cluster.Process(ctx, cmd)
+	}
+	return err
+}
+
+func isNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }
 
 // bytesOf are the bytes of a string that came with a reply, which nobody else has:
 // the message or outcome in it need not be copied.

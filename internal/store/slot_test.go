@@ -3,14 +3,17 @@ package store_test
 import (
 	"bufio"
 	"net"
-	"slices"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/internal/redistest"
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
 )
 
 // monitor returns what the server executes from now on, a line a command, until
@@ -99,12 +102,92 @@ func everyDamage(b *bed) {
 	}
 }
 
-// TestEveryScriptStaysInOneSlot watches what the scripts do on a real server: each
-// key that a script touches bears the hash tag of the keys it declared, or it
-// would fail on a cluster.
+// slotOf is the slot of a key: CRC16 (XMODEM) of its hash tag.
+func slotOf(key string) int {
+	crc := uint16(0)
+	if tag := tagOf(key); tag != "" {
+		key = tag
+	}
+	for _, c := range []byte(key) {
+		crc ^= uint16(c) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return int(crc) % 16384
+}
+
+func TestSlotOfIsRedisOwn(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 1).Servers[0].Client()
+	for _, key := range []string{"cenote:queues", "cenote:link:abc", store.Root("q", 0) + "tasks", store.Root("a.b-c", 7) + "bell"} {
+		if want := c.ClusterKeySlot(t.Context(), key).Val(); int64(slotOf(key)) != want {
+			t.Errorf("slot of %q: %d, want %d", key, slotOf(key), want)
+		}
+	}
+}
+
+// everyOtherCommand has the store send what everyVerb does not.
+func everyOtherCommand(b *bed) {
+	b.t.Helper()
+	ctx := b.ctx()
+	ok := func(what string, err error) {
+		b.t.Helper()
+		if err != nil {
+			b.t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if _, err := b.s.Declare(ctx, "wide", queue.Layout{Kind: queue.KindList, Partitions: 5}); err != nil {
+		b.t.Fatal(err)
+	}
+	for part := range uint16(5) {
+		l := store.NewLine("wide", part, "")
+		m := msg()
+		m.Queue, m.ID = "wide", queue.NewTaskID(part)
+		b.submit(m)
+		w := b.workerOn(l, "w", long)
+		bell := b.s.Bell()
+		_, _, err := bell.Wait(ctx, l, "other", time.Second)
+		ok("wait at the bell", err)
+		ok("close the bell", bell.Close())
+		w.claim(1)
+		_, err = b.s.Recall(ctx, l, m.ID)
+		ok("recall", err)
+		ok("forget", b.s.Forget(ctx, "wide", m.ID))
+		log := store.ReplyKey("wide", part, "addr")
+		_, err = b.s.ReadLog(ctx, log, "", 10)
+		ok("read a log", err)
+		ok("trim a log", b.s.TrimLog(ctx, log, "1-0"))
+		ok("drop a log", b.s.DropLog(ctx, log))
+	}
+	ref, err := b.s.Share(ctx, "wide", []byte("data"))
+	ok("share", err)
+	_, err = b.s.Common(ctx, "wide", ref)
+	ok("common", err)
+	ok("hold a link", b.s.HoldLink(ctx, "addr"))
+	_, err = b.s.Link(ctx, "addr")
+	ok("ask for a link", err)
+	ok("cut a link", b.s.CutLink(ctx, "addr"))
+	_, err = b.s.Queues(ctx)
+	ok("queues", err)
+	_, err = b.s.Groups(ctx, "s")
+	ok("groups", err)
+	_, _, err = b.s.Lookup(ctx, "wide")
+	ok("look up", err)
+	ok("drop", b.s.Drop(ctx, "wide"))
+}
+
+// TestEveryScriptStaysInOneSlot watches what the store does on a server that is a whole
+// cluster by itself, which refuses what is in two slots. Besides, every key that a
+// script touches, declared or not, and every key of a command that has several must be
+// in one slot.
 func TestEveryScriptStaysInOneSlot(t *testing.T) {
 	t.Parallel()
-	srv := redistest.Start(t)
+	srv := redistest.StartCluster(t, 1).Servers[0]
 	b := newBed(t, srv.Client(), nil, srv)
 	stop := monitor(t, srv.Addr())
 	everyVerb(b)
@@ -112,51 +195,71 @@ func TestEveryScriptStaysInOneSlot(t *testing.T) {
 	if len(b.audit(true)) < 6 {
 		t.Error("an audit does not find what was done")
 	}
+	everyOtherCommand(b)
 	if err := b.rdb.Echo(b.ctx(), "end of the test").Err(); err != nil {
 		t.Fatal(err)
 	}
 
-	tag, scripts, commands := "", 0, 0
-	verbs := map[string]bool{}
+	slot, commands := -1, 0
+	several := map[string]bool{} // commands outside of scripts with several keys
+	scripts := map[string]bool{}
 	for _, l := range stop() {
 		args := arguments(t, l)
 		name := strings.ToUpper(args[0])
-		if !strings.Contains(strings.SplitN(l, "]", 2)[0], " lua") {
-			if name != "EVALSHA" && name != "EVAL" {
-				continue
-			}
-			scripts++
-			verbs[args[1]] = true
+		script := strings.Contains(strings.SplitN(l, "]", 2)[0], " lua")
+		var keys []string
+		switch name {
+		case "EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO":
 			n, err := strconv.Atoi(args[2])
 			if err != nil || n < 1 {
 				t.Fatalf("a script declares no keys: %q", args)
 			}
-			tag = tagOf(args[3])
-			for _, key := range args[3 : 3+n] {
-				if tag == "" || tagOf(key) != tag {
-					t.Errorf("the keys of one script are in several slots: %q", args[3:3+n])
+			if strings.HasPrefix(name, "EVALSHA") {
+				scripts[args[1]] = true
+			}
+			keys = args[3 : 3+n]
+		default:
+			for _, a := range args[1:] {
+				if strings.HasPrefix(a, "cenote:") {
+					keys = append(keys, a)
 				}
 			}
+			if script && len(keys) == 0 && name != "TIME" {
+				t.Errorf("a script touches a key outside of Cenote's: %q", args)
+			}
+			if !script && len(keys) > 1 {
+				several[name] = true
+			}
+		}
+		if len(keys) == 0 {
 			continue
 		}
 		commands++
-		if slices.Contains([]string{"TIME"}, name) {
-			continue
+		if !script {
+			slot = slotOf(keys[0])
 		}
-		keys := 0
-		for _, a := range args[1:] {
-			if strings.HasPrefix(a, "cenote:") {
-				keys++
-				if tagOf(a) != tag {
-					t.Errorf("a script of slot {%s} touches %q: %q", tag, a, args)
-				}
+		for _, key := range keys {
+			if slotOf(key) != slot {
+				t.Errorf("slot %d, and %q is in %d: %q", slot, key, slotOf(key), args)
 			}
 		}
-		if keys == 0 {
-			t.Errorf("a script touches a key outside of Cenote's: %q", args)
+	}
+	files, err := os.ReadDir("lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name(), "_") {
+			want++
 		}
 	}
-	if scripts < 20 || commands < 100 {
-		t.Errorf("%d scripts and %d commands were watched: MONITOR was not read to the end", scripts, commands)
+	if len(scripts) != want || commands < 200 {
+		t.Errorf("%d of %d scripts and %d commands were watched", len(scripts), want, commands)
+	}
+	for _, name := range []string{"BLMOVE", "UNLINK"} {
+		if !several[name] {
+			t.Errorf("no %s with several keys was seen: %v", name, several)
+		}
 	}
 }

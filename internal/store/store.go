@@ -20,8 +20,10 @@ import (
 // Store is a handle on Redis. It has no state of its own and may be used
 // concurrently; who made the client closes it.
 type Store struct {
-	rdb  redis.UniversalClient
-	seal *seal.Seal
+	rdb      redis.UniversalClient
+	cluster  *redis.ClusterClient // rdb, if it is one
+	replicas int                  // see Replicated
+	seal     *seal.Seal
 }
 
 // New makes a store over rdb.
@@ -29,7 +31,8 @@ func New(rdb redis.UniversalClient) (*Store, error) {
 	if rdb == nil {
 		return nil, fmt.Errorf("%w: the Redis client is nil; make one with redis.NewClient", queue.ErrOption)
 	}
-	return &Store{rdb: rdb}, nil
+	cluster, _ := rdb.(*redis.ClusterClient)
+	return &Store{rdb: rdb, cluster: cluster}, nil
 }
 
 // Sealing has what the store itself makes of sealed tasks sealed: what handlers say, and
@@ -49,7 +52,7 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 	if want.Retention >= 0 {
 		keep = want.Retention.Milliseconds()
 	}
-	r, err := declareScript.run(ctx, s.rdb, append(declareScript.args(Root(name, 0)), string(want.Kind), want.Partitions, keep))
+	r, err := s.run(ctx, declareScript, append(declareScript.args(Root(name, 0)), string(want.Kind), want.Partitions, keep))
 	if err != nil {
 		return queue.Layout{}, err
 	}
@@ -65,7 +68,7 @@ func (s *Store) Declare(ctx context.Context, name string, want queue.Layout) (qu
 	}
 	// The list of names is for people; a queue works without being on it, and a
 	// worker that comes to drain a full Redis must not be stopped by it.
-	if err := explain(s.rdb.SAdd(ctx, queuesKey, name).Err()); err != nil && !errors.Is(err, queue.ErrStoreFull) {
+	if err := s.explain(s.rdb.SAdd(ctx, queuesKey, name).Err()); err != nil && !errors.Is(err, queue.ErrStoreFull) {
 		return got, err
 	}
 	return got, nil
@@ -83,26 +86,27 @@ func parseLayout(r []string) (queue.Layout, error) {
 	return queue.Layout{Kind: queue.Kind(r[0]), Partitions: parts, Retention: time.Duration(ms) * time.Millisecond}, nil
 }
 
-// Join makes sure that the line's group exists. It does nothing for a list.
-func (s *Store) Join(ctx context.Context, l Line) error {
+// Join makes sure that the line's group exists, and reports whether it did not. It
+// does nothing for a list.
+func (s *Store) Join(ctx context.Context, l Line) (made bool, err error) {
 	if l.Group == "" {
-		return nil
+		return false, nil
 	}
-	_, err := joinScript.runInt(ctx, s.rdb, append(joinScript.args(l.root), l.Group))
-	return err
+	n, err := s.runInt(ctx, joinScript, append(joinScript.args(l.root), l.Group))
+	return n == 1, err
 }
 
 // Queues returns the names of all queues that were ever declared.
 func (s *Store) Queues(ctx context.Context) ([]string, error) {
 	names, err := s.rdb.SMembers(ctx, queuesKey).Result()
-	return names, explain(err)
+	return names, s.explain(err)
 }
 
 // Lookup returns how the queue is laid out, or false if nobody declared it.
 func (s *Store) Lookup(ctx context.Context, name string) (queue.Layout, bool, error) {
 	m, err := s.rdb.HGetAll(ctx, Root(name, 0)+"conf").Result()
 	if err != nil || len(m) == 0 {
-		return queue.Layout{}, false, explain(err)
+		return queue.Layout{}, false, s.explain(err)
 	}
 	parts, _ := strconv.Atoi(m["partitions"])
 	ms, _ := strconv.ParseInt(m["retention"], 10, 64)
@@ -112,12 +116,12 @@ func (s *Store) Lookup(ctx context.Context, name string) (queue.Layout, bool, er
 // Groups returns the consumer groups of a stream queue.
 func (s *Store) Groups(ctx context.Context, name string) ([]string, error) {
 	names, err := s.rdb.SMembers(ctx, Root(name, 0)+"groups").Result()
-	return names, explain(err)
+	return names, s.explain(err)
 }
 
 // Trim drops what no group needs any more from a stream partition.
 func (s *Store) Trim(ctx context.Context, l Line, retention time.Duration) (int64, error) {
-	return trimScript.runInt(ctx, s.rdb, append(trimScript.args(l.root), retention.Milliseconds()))
+	return s.runInt(ctx, trimScript, append(trimScript.args(l.root), retention.Milliseconds()))
 }
 
 // CheckEviction returns [queue.ErrEvicts] if the server would throw tasks away to
@@ -139,7 +143,7 @@ func (s *Store) config(ctx context.Context, name string) string {
 }
 
 // Ping returns nil if the server answers and lets this client in.
-func (s *Store) Ping(ctx context.Context) error { return explain(s.rdb.Ping(ctx).Err()) }
+func (s *Store) Ping(ctx context.Context) error { return s.explain(s.rdb.Ping(ctx).Err()) }
 
 func badReply(verb string, r []string) error {
 	return fmt.Errorf("store: %s: a reply of %d elements makes no sense; is another program using the key prefix %q?", verb, len(r), prefix)

@@ -22,7 +22,7 @@ func (b *bed) join(lines ...store.Line) []*worker {
 	b.t.Helper()
 	ws := make([]*worker, len(lines))
 	for i, l := range lines {
-		if err := b.s.Join(b.ctx(), l); err != nil {
+		if _, err := b.s.Join(b.ctx(), l); err != nil {
 			b.t.Fatal(err)
 		}
 		ws[i] = b.workerOn(l, "w-"+l.Group, long)
@@ -69,7 +69,7 @@ func TestGroupsAreListed(t *testing.T) {
 		if err != nil || len(got) != 1 || got[0] != "billing" {
 			t.Errorf("%v, %v", got, err)
 		}
-		if err := b.s.Join(b.ctx(), line); err != nil || b.rdb.Exists(b.ctx(), root+"stream").Val() != 0 {
+		if _, err := b.s.Join(b.ctx(), line); err != nil || b.rdb.Exists(b.ctx(), root+"stream").Val() != 0 {
 			t.Errorf("joining a list made something of it: %v", err)
 		}
 	})

@@ -4,6 +4,7 @@
 --      4 how long dead tasks are kept, ms; '' to leave them alone this time
 --      5 who the consumer was before, '' for nobody: that name is struck off first,
 --        as a lapsed one, also if the line does not know it any more
+--      6... the numbers of its lanes' last turns, as far as they were answered
 -- Returns {'ok', ms until the next lease lapses unless it is renewed, 1 if a claim
 --   would find something, tasks taken over, consumers taken over from, w * (id, wish)} or {'lapsed'}.
 -- Moves: running -> ready, of consumers whose lease has lapsed; dead -> unknown, of
@@ -29,6 +30,15 @@ if ARGV[3] == '1' then
 elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
   and not redis.call('ZSCORE', alive, me) then
   return {'lapsed'}
+end
+-- A master that was elected without knowing of a turn takes tasks to be in flight of
+-- which the consumer has told already, and would do so for ever.
+if #ARGV > 5 then
+  local lanes = {}
+  for i = 6, #ARGV do lanes[i - 5] = '#' .. (i - 6) end
+  for i, known in ipairs(redis.call('HMGET', line .. 'run:' .. me, unpack(lanes))) do
+    if tonumber(known or 0) < tonumber(ARGV[5 + i]) then return {'lapsed'} end
+  end
 end
 
 -- A clock that was put back leaves leases that end later than they may: whoever

@@ -43,6 +43,7 @@ local signed = redis.call('HMGET', run, '#', '#' .. lane)
 if not signed[1] then return {'lapsed'} end
 local last = tonumber(signed[2] or 0)
 if last > tonumber(seq) then return {'late'} end
+if last < seq - 1 then return {'lapsed'} end -- a turn was forgotten, see beat
 local again = last == tonumber(seq)
 
 -- What came over the bell since the last turn. This is also the first write: one
@@ -389,6 +390,8 @@ if not again then
     mark[2 * i + 2] = token
   end
   for i = 1, #mark, 1000 do redis.call('HSET', run, unpack(mark, i, math.min(i + 999, #mark))) end
+else
+  redis.call('HSET', run, '#' .. lane, seq) -- who waits for replicas waits for a write of its own
 end
 
 -- 3. When to get up. One consumer that has room keeps the time for all, so that
