@@ -27,6 +27,17 @@ func StartReplica(t testing.TB, master *Server, args ...string) *Server {
 	t.Helper()
 	s := Start(t, append([]string{"--replicaof", "127.0.0.1 " + fmt.Sprint(master.port)}, args...)...)
 	s.inStep(master)
+	// The master sends a replica nothing before it has heard from it once more, which may
+	// take a second.
+	conn := master.Client().Conn()
+	defer func() { _ = conn.Close() }()
+	settled(t, "a replica to follow", func() (bool, error) {
+		if err := conn.Publish(t.Context(), "anything", "").Err(); err != nil {
+			return false, err
+		}
+		n, err := conn.Wait(t.Context(), 1, time.Second).Result()
+		return n > 0, err
+	})
 	return s
 }
 

@@ -22,14 +22,16 @@ local back, from = 0, 0
 -- A Redis that lost its memory knows no such consumer, but may have moved a task
 -- from the bell to it since; and its wait at the bell may not be over.
 if ARGV[5] ~= '' then back = restore(line, ARGV[5], true) end
+local jumped = ARGV[3] == '1' -- the clock was put back, or may have been
 if ARGV[3] == '1' then
   redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
   -- A value of more than hash-max-listpack-value bytes makes it a table from the
   -- start: as a listpack it would be searched from end to end for every task.
   redis.call('HSET', line .. 'run:' .. me, '#', string.format('%-65s', string.format('%.0f %s', now, ARGV[2])))
-elseif redis.call('ZADD', alive, 'XX', 'CH', now + tonumber(ARGV[2]), me) == 0
-  and not redis.call('ZSCORE', alive, me) then
-  return {'lapsed'}
+elseif redis.call('ZADD', alive, 'XX', 'GT', 'CH', now + tonumber(ARGV[2]), me) == 0 then
+  if not redis.call('ZSCORE', alive, me) then return {'lapsed'} end
+  redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
+  jumped = true
 end
 -- A master that was elected without knowing of a turn takes tasks to be in flight of
 -- which the consumer has told already, and would do so for ever.
@@ -42,8 +44,8 @@ if #ARGV > 5 then
 end
 
 -- A clock that was put back leaves leases that end later than they may: whoever
--- has one and is lost would keep its tasks until then.
-for _ = 1, math.min(redis.call('ZCOUNT', alive, '(' .. string.format('%.0f', now + tonumber(ARGV[2])), '+inf'), 10) do
+-- has one and is lost would keep its tasks until then. A heartbeat sees it by its own lease.
+for _ = 1, jumped and redis.call('ZCOUNT', alive, '(' .. string.format('%.0f', now + tonumber(ARGV[2])), '+inf') or 0 do
   local top = redis.call('ZRANGE', alive, -1, -1, 'WITHSCORES')
   local most = tonumber(string.match(redis.call('HGET', line .. 'run:' .. top[1], '#') or '', '^%d+ (%d+)'))
   if not most or tonumber(top[2]) <= now + most then break end -- its lease is a long one

@@ -231,14 +231,15 @@ for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 -- bell, then what is ready, by level.
 local ids, msgs, given = {}, {}, ''
 local function take(list)
+  local n = #ids
   for i = 1, #list, 1000 do
     local j = math.min(i + 999, #list)
     local found = redis.call('HMGET', tasks, unpack(list, i, j))
     for k = i, j do
       local msg = found[k - i + 1]
       if msg then -- else it was cancelled or deleted while it waited
-        ids[#ids + 1] = list[k]
-        msgs[#msgs + 1] = msg
+        n = n + 1
+        ids[n], msgs[n] = list[k], msg
       end
     end
   end
@@ -292,30 +293,39 @@ if claims and not noted then
   pop(1)
 end
 
--- Removes what is due and returns the ids, about as many as there is room for.
-local function fall_due(from, room)
-  local fell, most, size = {}, room, 1
+-- Removes what is due and returns the ids: about as many as there is room for, or at
+-- most as many if cut is set, which leaves the rest of a bundle where it is.
+local function fall_due(from, room, cut)
   local bundled = tonumber(redis.call('GET', from .. 'bundled') or 0)
-  if bundled > 0 then -- members that have more than one id in them
-    local members = math.max(redis.call('ZCARD', from .. 'due'), 1)
-    most, size = 64, (members + bundled) / members
-  end
-  local out = 0
-  while #fell < room do
-    local n = math.min(math.max(math.floor((room - #fell) / size), 1), most)
-    local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, n)
+  if bundled == 0 then
+    local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'LIMIT', 0, room)
     if #due > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1) end
-    out = out + #due
-    if bundled == 0 then
-      fell = due
-    else
-      for _, ids in ipairs(due) do
-        for i = 1, #ids, 16 do fell[#fell + 1] = string.sub(ids, i, i + 15) end
+    return due
+  end
+  local members = math.max(redis.call('ZCARD', from .. 'due'), 1)
+  local size = (members + bundled) / members
+  local fell, n, out = {}, 0, 0
+  while n < room do
+    local most = math.min(math.max(math.floor((room - n) / size), 1), 64)
+    local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'WITHSCORES', 'LIMIT', 0, most)
+    if #due > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due / 2 - 1) end
+    out = out + #due / 2
+    for k = 1, #due, 2 do
+      local ids = due[k]
+      local last = #ids
+      if cut and last > 16 * (room - n) then
+        last = math.max(16 * (room - n), 0)
+        redis.call('ZADD', from .. 'due', due[k + 1], string.sub(ids, last + 1))
+        out = out - 1
+      end
+      for i = 1, last, 16 do
+        n = n + 1
+        fell[n] = string.sub(ids, i, i + 15)
       end
     end
-    if #due < n or bundled == 0 then break end
+    if #due < 2 * most then break end
   end
-  if #fell > out and redis.call('DECRBY', from .. 'bundled', #fell - out) <= 0 then redis.call('DEL', from .. 'bundled') end
+  if n > out and redis.call('DECRBY', from .. 'bundled', n - out) <= 0 then redis.call('DEL', from .. 'bundled') end
   return fell
 end
 
@@ -324,7 +334,7 @@ end
 local straight = false
 local function promote(from)
   local room = from == line and claims and not noted and want - #ids or 0
-  local due = fall_due(from, room > 0 and room or math.max(want, 100))
+  local due = fall_due(from, room > 0 and room or math.max(want, 100), room > 0)
   local first = 1
   if room > 0 and #due > 0 then
     straight = true
@@ -443,8 +453,7 @@ if more > 0 then ring(line, more) end
 k = #ids
 local out = {'ok', string.format('%.0f', noted and clock() or now), wake, given, k, #stale, #watched}
 for i = 1, k do
-  out[#out + 1] = ids[i]
-  out[#out + 1] = msgs[i]
+  out[6 + 2 * i], out[7 + 2 * i] = ids[i], msgs[i]
 end
 if k > 0 and noted then
   for i = 1, k, 1000 do
