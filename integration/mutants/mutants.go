@@ -27,8 +27,8 @@ var mutants = []mutant{
 		name: "finish without a fence",
 		edits: []edit{{
 			lua + "turn.lua",
-			"local to = held[k] and mine or stale",
-			"local to = mine",
+			"if not (held[k - i + 1] or fresh[id] and not again) then",
+			"if false then",
 		}},
 		tests: storeTests,
 	},
@@ -79,8 +79,8 @@ var mutants = []mutant{
 	{
 		name: "a turn sent again ends once more what is here again",
 		edits: []edit{
-			{lua + "turn.lua", "if fresh[id] and not again then", "if fresh[id] then"},
-			{lua + "turn.lua", "elseif not again then\n        local to", "else\n        local to"},
+			{lua + "turn.lua", "or fresh[id] and not again) then", "or fresh[id]) then"},
+			{lua + "turn.lua", "if again then return false end", ""},
 			{lua + "turn.lua", "local m = again and 0 or tonumber(ARGV[at])", "local m = tonumber(ARGV[at])"},
 		},
 		tests: storeTests,
@@ -120,8 +120,12 @@ var mutants = []mutant{
 			"if !b.isUp {",
 		}, {
 			"producer/mailbox.go",
-			"m.catchUp(true)\n\t\t\tm.doubt()",
-			"",
+			"case <-tick.C:\n\t\t\tm.catchUp(true)",
+			"case <-tick.C:",
+		}, {
+			"producer/mailbox.go",
+			"case <-tick.C:\n\t\t\tm.doubt()",
+			"case <-tick.C:",
 		}},
 		tests: replyTests,
 	},
@@ -260,8 +264,8 @@ var mutants = []mutant{
 		name: "a task ends although somebody waits for its outcome",
 		edits: []edit{{
 			lua + "turn.lua",
-			"if held[k] and eyes and eyes[k] then",
-			"if false then",
+			"elseif eyes and eyes[k - i + 1] then",
+			"elseif false then",
 		}},
 		tests: storeTests,
 	},

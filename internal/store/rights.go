@@ -18,7 +18,7 @@ const (
 	RoleProducer  Role = "producer"  // submits, waits for outcomes, cancels
 	RoleConsumer  Role = "consumer"  // runs tasks
 	RoleDashboard Role = "dashboard" // looks, and changes nothing
-	RoleAdmin     Role = "admin"     // looks, declares, cancels, drops queues
+	RoleAdmin     Role = "admin"     // looks, declares, cancels, audits and repairs, drops queues
 )
 
 // Roles are all of them.
@@ -36,12 +36,7 @@ type needs struct {
 	selectors []string // rights on keys that are of no queue
 }
 
-// audits are the scripts of an audit that repairs nothing, and audited what it sends
-// besides.
-func audits() []*script {
-	return []*script{placeScript, siftScript, agesScript, tallyScript, holdsScript}
-}
-
+// audited is what an audit sends besides its scripts.
 const audited = "scan exists zrange hget hlen pttl xinfo|groups"
 
 // every is what any client sends. AUTH needs no right.
@@ -72,14 +67,14 @@ func (r Role) needs() (needs, error) {
 		}, nil
 	case RoleDashboard:
 		return needs{
-			scripts:   append(audits(), lookScript, countScript),
-			commands:  "smembers hgetall time " + audited,
+			scripts:   []*script{lookScript, countScript},
+			commands:  "smembers hgetall time",
 			keys:      "%R~*",
-			selectors: []string{"(%R~" + queuesKey + " +smembers)", "(%R~" + linkKey("*") + " +pttl)"},
+			selectors: []string{"(%R~" + queuesKey + " +smembers)"},
 		}, nil
 	case RoleAdmin:
 		return needs{
-			scripts:   append(audits(), lookScript, countScript, declareScript, openScript, cancelScript, mendScript),
+			scripts:   []*script{lookScript, countScript, declareScript, openScript, cancelScript, placeScript, siftScript, agesScript, tallyScript, holdsScript, mendScript},
 			commands:  "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
 			keys:      "~*",
 			channels:  "reply:* stops:*",
