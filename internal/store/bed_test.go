@@ -62,7 +62,7 @@ func (b *bed) span() time.Duration {
 	if b.mini != nil {
 		return time.Hour
 	}
-	return 400 * time.Millisecond
+	return 1500 * time.Millisecond
 }
 
 // pass lets the server's clock go on by at least d.
