@@ -149,16 +149,16 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	w.t.Helper()
 	lane := &k.lanes[turn.Lane]
 	turn.Number = lane.turn.Number + 1
-	grouped := groups(ends)
-	// The plain ones are looked at first, then the groups.
+	addrs := rowAddrs(ends)
+	// The plain ones are looked at first, then the rows.
 	rank := func(e ending) int {
 		if plain(e.end) {
 			return 0
 		}
-		if n := slices.Index(grouped, e.group()); n >= 0 {
+		if n := slices.Index(addrs, e.rowAddr()); n >= 0 {
 			return 1 + n
 		}
-		return 1 + len(grouped)
+		return 1 + len(addrs)
 	}
 	slices.SortStableFunc(ends, func(a, b ending) int { return rank(a) - rank(b) })
 	for _, e := range ends {
@@ -179,12 +179,12 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 		ready[p] = slices.Clone(ready[p])
 	}
 	alone := slices.Clone(before.alone)
-	for _, addr := range grouped { // as a whole, or not at all
+	for _, addr := range addrs { // as a whole, or not at all
 		var off, mine []queue.TaskID
 		n := 0
 		for _, e := range ends {
 			switch t := e.t; {
-			case e.group() != addr:
+			case e.rowAddr() != addr:
 				continue
 			case t.at != running || t.holder != k:
 			case len(t.watchers) > 0:
@@ -273,8 +273,8 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 
 func plain(e store.End) bool { return e.Verdict == queue.VerdictDone && e.Outcome == nil }
 
-// group is the address that e's outcome may be sent to together with others, if any.
-func (e ending) group() string {
+// rowAddr is the address that e's outcome may be sent to together with others, if any.
+func (e ending) rowAddr() string {
 	if e.end.Keep > 0 || e.end.Next != nil || e.end.Part || e.end.Apart ||
 		!slices.Contains([]queue.VerdictKind{queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire}, e.end.Verdict) {
 		return ""
@@ -282,12 +282,12 @@ func (e ending) group() string {
 	return e.end.ReplyTo
 }
 
-// groups are the addresses that more than one of the outcomes go to, in order.
-func groups(ends []ending) (grouped []string) {
+// rowAddrs are the addresses that more than one of the outcomes go to, in order.
+func rowAddrs(ends []ending) (addrs []string) {
 	seen := map[string]int{}
 	var order []string
 	for _, e := range ends {
-		if addr := e.group(); addr != "" {
+		if addr := e.rowAddr(); addr != "" {
 			if seen[addr]++; seen[addr] == 1 {
 				order = append(order, addr)
 			}

@@ -45,7 +45,7 @@ type End struct {
 	Next    *Next          // what follows it, if it is done; it then needs an Outcome
 	Part    bool           // it may have something on record, which goes with it; it then needs an Outcome
 	Apart   bool           // it was put off: its outcome must not share the fate of others
-	grouped bool           // by the turn, see appendGroups
+	inRow   bool           // of the turn, see appendRows
 }
 
 // Next is a task that is stored by the step that finishes the one before it, in
@@ -181,15 +181,15 @@ func (t *Turn) args() []any {
 	if plain == len(t.Ends) {
 		return append(args, 0, 0)
 	}
-	args, grouped := t.appendGroups(args)
-	args = append(args, len(t.Ends)-plain-grouped)
+	args, joined := t.appendRows(args)
+	args = append(args, len(t.Ends)-plain-joined)
 	countAt = len(args) - 1
-	ops := len(t.Ends) - plain - grouped
+	ops := len(t.Ends) - plain - joined
 	for i := range t.Ends {
 		e := &t.Ends[i]
 		switch e.Verdict {
 		case queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire:
-			if e.unwanted() || e.grouped {
+			if e.unwanted() || e.inRow {
 				continue
 			}
 			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), t.wire(e))
@@ -215,74 +215,74 @@ func (t *Turn) args() []any {
 	return args
 }
 
-// mostGroups is how many addresses a turn groups outcomes for; what is for others
-// goes by itself.
-const mostGroups = 8
+// mostRows is how many rows of outcomes a turn makes; what fits none of them goes by
+// itself.
+const mostRows = 8
 
-// group is what some tasks' outcomes, which one address waits for, are sent as: a few
+// row is what some tasks' outcomes, which one address waits for, are sent as: a few
 // long strings cost Redis less than many short ones.
-type group struct {
+type row struct {
 	to       string
 	first    *End
 	ids      []any
 	outcomes []byte
 }
 
-// longest is how long the outcomes of a group become, about, and longValue how long
+// longest is how long the outcomes of a row become, about, and longValue how long
 // the value of one may be: a long outcome is better off by itself, see _long.lua.
 const (
 	longest   = 32 << 10
 	longValue = 1 << 10
 )
 
-// appendGroups adds the groups of t's ends to args and marks those that are in one.
-func (t *Turn) appendGroups(args []any) (_ []any, grouped int) {
-	var groups [mostGroups]group
+// appendRows adds the rows of t's ends to args and marks those that are in one.
+func (t *Turn) appendRows(args []any) (_ []any, joined int) {
+	var rows [mostRows]row
 	used := 0
 	for i := range t.Ends {
 		e := &t.Ends[i]
-		if e.grouped = e.mayGroup(); !e.grouped {
+		if e.inRow = e.fitsRow(); !e.inRow {
 			continue
 		}
-		var g *group
-		for k := used - 1; k >= 0 && g == nil; k-- { // the last one first: it has room
-			if groups[k].to == e.ReplyTo && len(groups[k].outcomes) < longest {
-				g = &groups[k]
+		var r *row
+		for k := used - 1; k >= 0 && r == nil; k-- { // the last one first: it has room
+			if rows[k].to == e.ReplyTo && len(rows[k].outcomes) < longest {
+				r = &rows[k]
 			}
 		}
-		if g == nil {
-			if e.grouped = used < mostGroups; !e.grouped {
+		if r == nil {
+			if e.inRow = used < mostRows; !e.inRow {
 				continue
 			}
-			g = &groups[used]
+			r = &rows[used]
 			used++
-			g.to, g.first = e.ReplyTo, e
-			g.ids = make([]any, 0, len(t.Ends)-i)
-			g.outcomes = make([]byte, 0, min((len(t.Ends)-i)*(40+len(e.Value)), longest+longValue))
+			r.to, r.first = e.ReplyTo, e
+			r.ids = make([]any, 0, len(t.Ends)-i)
+			r.outcomes = make([]byte, 0, min((len(t.Ends)-i)*(40+len(e.Value)), longest+longValue))
 		}
-		grouped++
-		g.ids = append(g.ids, (*idArg)(&e.ID))
-		g.outcomes = e.appendWire(g.outcomes)
+		joined++
+		r.ids = append(r.ids, (*idArg)(&e.ID))
+		r.outcomes = e.appendWire(r.outcomes)
 	}
 	args = append(args, used)
 	countAt := len(args) - 1
-	for _, g := range groups[:used] {
-		if len(g.ids) == 1 {
-			g.first.grouped = false
-			grouped--
+	for _, r := range rows[:used] {
+		if len(r.ids) == 1 {
+			r.first.inRow = false
+			joined--
 			used--
 			continue
 		}
-		args = append(args, g.to, len(g.ids))
-		args = append(args, g.ids...)
-		args = append(args, g.outcomes)
+		args = append(args, r.to, len(r.ids))
+		args = append(args, r.ids...)
+		args = append(args, r.outcomes)
 	}
 	args[countAt] = used
-	return args, grouped
+	return args, joined
 }
 
-// mayGroup reports whether e's outcome may be sent together with others.
-func (e *End) mayGroup() bool {
+// fitsRow reports whether e's outcome may be sent together with others.
+func (e *End) fitsRow() bool {
 	value := e.Value
 	if e.Outcome != nil {
 		value = e.Outcome.Value

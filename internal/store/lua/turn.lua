@@ -7,9 +7,9 @@
 --        's' claim, besides, all that came over the bell and is in flight
 --      6 lease ms  7 group, '' for a list
 --      8 n, done without an outcome for anybody: n * id
---      then g, groups of finished tasks whose outcomes are for one address and not
---      kept: g * (reply address, k, k * id, their outcomes in a row), which are taken
---      as a whole or put off
+--      then r, rows of finished tasks whose outcomes are for one address and not
+--      kept: r * (reply address, k, k * id, their outcomes one behind the other), each
+--      of which is taken as a whole or put off
 --      then m, other endings: m * (op, id, x, y, blob):
 --        R finished: x reply address or '', y ms to keep the outcome, blob outcome
 --        X dead: the same
@@ -24,7 +24,7 @@
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
 --   consumer to become empty. Stale tasks were not this consumer's to finish. A
---   watched task was not finished: somebody waits for it, or one of its group was
+--   watched task was not finished: somebody waits for it, or one of its row was
 --   stale or is waited for; send its outcome by itself.
 -- Moves: ready, scheduled, retry -> running; running -> any; unknown -> ready or
 -- scheduled, of a task that follows.
@@ -123,9 +123,9 @@ end
 local n = tonumber(ARGV[8])
 local at = 9 + n
 if n > 0 then finish(9, at - 1, false) end
-local g = tonumber(ARGV[at])
+local r = tonumber(ARGV[at])
 at = at + 1
-for _ = 1, g do
+for _ = 1, r do
   local k = tonumber(ARGV[at + 1])
   local blob = at + 2 + k
   if finish(at + 2, blob - 1, true) then tell_one(root, ARGV[at], ARGV[blob]) end
@@ -335,13 +335,12 @@ local straight = false
 local function promote(from)
   local room = from == line and claims and not noted and want - #ids or 0
   local due = fall_due(from, room > 0 and room or math.max(want, 100), room > 0)
-  local first = 1
-  if room > 0 and #due > 0 then
-    straight = true
-    take(#due <= room and due or {unpack(due, 1, room)})
-    first = room + 1
+  if room > 0 then -- and no more has fallen due than that
+    straight = #due > 0
+    take(due)
+    return 0
   end
-  for i = first, #due, 1000 do
+  for i = 1, #due, 1000 do
     local j = math.min(i + 999, #due)
     if from ~= line then -- delayed tasks of a stream: from here on they are in it
       local msgs = redis.call('HMGET', from .. 'tasks', unpack(due, i, j))
@@ -359,7 +358,7 @@ local function promote(from)
       redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
     end
   end
-  return math.max(#due - first + 1, 0)
+  return #due
 end
 local risen = 0
 if rare then risen = promote(line) end

@@ -63,7 +63,7 @@ func TestOutcomesForOneAddressTravelTogether(t *testing.T) {
 	})
 }
 
-func TestOneOfAGroupIsStale(t *testing.T) {
+func TestOneOfARowIsStale(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		w := b.worker("w", long)
 		ids, ends := three(b, w)
@@ -84,7 +84,7 @@ func TestOneOfAGroupIsStale(t *testing.T) {
 	})
 }
 
-func TestOneOfAGroupIsWaitedForBySomebodyElse(t *testing.T) {
+func TestOneOfARowIsWaitedForBySomebodyElse(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		w := b.worker("w", long)
 		ids, ends := three(b, w)
@@ -109,7 +109,7 @@ func TestOneOfAGroupIsWaitedForBySomebodyElse(t *testing.T) {
 
 // Tasks that came over the bell are noted as in flight by the first turn after it,
 // which may be the one that puts their end off.
-func TestAGroupThatCameOverTheBell(t *testing.T) {
+func TestARowThatCameOverTheBell(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		w := b.worker("w", long)
 		w.claim(1)
