@@ -235,6 +235,14 @@ func ParseMessage(data []byte) (*Message, error) {
 	return m, nil
 }
 
+// unset is the one byte that stands for a field which is not set, so that it is passed
+// over without more ado: a message that has one of the last fields has many of these.
+// What takes more than a byte has 0xc1 here, which begins nothing.
+var unset = [fieldCount]byte{
+	fieldReplyTo: 0xa0, fieldCodec: 0xa0, fieldGroup: 0xa0, fieldCommon: 0xa0, fieldLink: 0xa0,
+	fieldHeaders: 0x80, fieldThen: 0xc1, fieldSeal: 0xc1,
+}
+
 // ParseWire sets m to what [ParseMessage] reads. After an error m is not to be
 // used.
 func (m *Message) ParseWire(data []byte) error {
@@ -252,6 +260,10 @@ func (m *Message) ParseWire(data []byte) error {
 		known, m.Sealed = fieldCount, &Sealed{}
 	}
 	for f := range min(n, known) {
+		if f > fieldPayload && len(r.data) > 0 && r.data[0] == unset[f] {
+			r.data = r.data[1:]
+			continue
+		}
 		switch f {
 		case fieldType:
 			m.Type = r.str("the task type")

@@ -123,8 +123,19 @@ func drainCase(concurrency int) func(context.Context, env, int) (measures, error
 
 // drain fills the queue, then times a worker from its start until Redis is empty.
 func (e env) drain(ctx context.Context, n, concurrency int) (measures, error) {
+	return e.drainAfter(ctx, n, concurrency, 0)
+}
+
+// drainAfter starts the worker no sooner than lead after the filling began.
+func (e env) drainAfter(ctx context.Context, n, concurrency int, lead time.Duration) (measures, error) {
+	rest := time.After(lead)
 	if err := e.fill(ctx, load{n: n, size: 64, goroutines: 1}); err != nil {
 		return nil, err
+	}
+	select {
+	case <-rest:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	before, err := e.srv.snap(ctx)
 	if err != nil {

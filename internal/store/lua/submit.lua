@@ -116,7 +116,7 @@ for k = 1, tonumber(ARGV[at]) do
       if keyed or p ~= 1 or expire > 0 or ARGV[o + 3] ~= '0' then
         redis.call('ZADD', root .. 'due', due, id)
       else
-        if due ~= moment or #bundle == 64 then schedule() end
+        if due ~= moment or #bundle == 256 then schedule() end
         moment = due
         bundle[#bundle + 1] = id
       end

@@ -56,10 +56,12 @@ for _, e in ipairs(redis.call('LPOP', line .. 'taken:' .. me, 100000) or {}) do
   end
 end
 
--- Most turns find nothing of all this: ordinary tasks, ready or not, and nothing else
--- to look for.
-local rare = group ~= '' or redis.call('EXISTS', notes, line .. 'watch', line .. 'alone', line .. 'due',
-  line .. 'ready:0', line .. 'ready:2') > 0
+-- Most turns find nothing of all this: ordinary tasks that are ready, or only have to
+-- wait for their time, and nothing else to look for.
+local there = group ~= '' and 9 or redis.call('EXISTS', line .. 'due', notes, line .. 'watch', line .. 'alone',
+  line .. 'ready:0', line .. 'ready:2')
+local timed = there > 0
+local rare = there > 1 or timed and redis.call('EXISTS', line .. 'due') == 0
 local noted = rare and redis.call('EXISTS', notes) == 1
 local watching = rare and redis.call('EXISTS', line .. 'watch') == 1
 local now = 0
@@ -302,26 +304,32 @@ local function fall_due(from, room, cut)
     if #due > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due - 1) end
     return due
   end
+  local sub = string.sub
   local members = math.max(redis.call('ZCARD', from .. 'due'), 1)
   local size = (members + bundled) / members
   local fell, n, out = {}, 0, 0
   while n < room do
-    local most = math.min(math.max(math.floor((room - n) / size), 1), 64)
+    local most = math.min(math.ceil((room - n) / size), 64)
     local due = redis.call('ZRANGEBYSCORE', from .. 'due', '-inf', clock(), 'WITHSCORES', 'LIMIT', 0, most)
-    if #due > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, #due / 2 - 1) end
-    out = out + #due / 2
-    for k = 1, #due, 2 do
-      local ids = due[k]
+    local used, rest = 0, ''
+    while n < room and 2 * used < #due do
+      local ids = due[2 * used + 1]
+      used = used + 1
       local last = #ids
       if cut and last > 16 * (room - n) then
-        last = math.max(16 * (room - n), 0)
-        redis.call('ZADD', from .. 'due', due[k + 1], string.sub(ids, last + 1))
-        out = out - 1
+        last = 16 * (room - n)
+        rest = sub(ids, last + 1)
       end
       for i = 1, last, 16 do
         n = n + 1
-        fell[n] = string.sub(ids, i, i + 15)
+        fell[n] = sub(ids, i, i + 15)
       end
+    end
+    if used > 0 then redis.call('ZREMRANGEBYRANK', from .. 'due', 0, used - 1) end
+    out = out + used
+    if rest ~= '' then
+      redis.call('ZADD', from .. 'due', due[2 * used], rest)
+      out = out - 1
     end
     if #due < 2 * most then break end
   end
@@ -361,7 +369,7 @@ local function promote(from)
   return #due
 end
 local risen = 0
-if rare then risen = promote(line) end
+if timed or rare then risen = promote(line) end
 if group ~= '' then risen = risen + promote(root) end
 
 if claims and rare then
@@ -406,7 +414,7 @@ end
 -- 3. When to get up. One consumer that has room keeps the time for all, so that
 -- the herd sleeps on; one that has none, or no handler, leaves it to another.
 local wake = ''
-local head = rare and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
+local head = (timed or rare) and redis.call('ZRANGE', line .. 'due', 0, 0, 'WITHSCORES')[2]
 if group ~= '' then
   local other = redis.call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
   if other and (not head or tonumber(other) < tonumber(head)) then head = other end
