@@ -80,6 +80,6 @@ func memoryCase(ctx context.Context, e env, n int) (measures, error) {
 	const mib = 1 << 20
 	return measures{
 		taskCount: float64(n), rate: float64(n) / g.Seconds,
-		memoryTenth: float64(g.Tenth) / mib, memoryWhole: float64(g.Whole) / mib,
+		memoryFirst: g.First / mib, memoryLast: g.Last / mib,
 	}, nil
 }

@@ -19,8 +19,8 @@ const (
 	largeBacklog  = "tasks_per_s_large_backlog"
 	firstStart    = "due_to_first_start_ms"
 	plainRate     = "tasks_per_s_plain_drain"
-	memoryTenth   = "mib_of_the_submitter_at_a_tenth"
-	memoryWhole   = "mib_of_the_submitter_at_the_end"
+	memoryFirst   = "mib_of_the_submitter_in_the_first_tenth"
+	memoryLast    = "mib_of_the_submitter_in_the_last_tenth"
 	taskCount     = "tasks" // how many tasks were used
 )
 
@@ -53,6 +53,6 @@ var shown = []metricKind{
 	{bytesWaiting, "bytes/waiting task", true},
 	{idleCommands, "Redis calls/s", true},
 	{idleReads, "round trips/s", true},
-	{memoryTenth, "MiB of the submitter, at a tenth", true},
-	{memoryWhole, "MiB of the submitter, at the end", true},
+	{memoryFirst, "MiB of the submitter, in the first tenth", true},
+	{memoryLast, "MiB of the submitter, in the last tenth", true},
 }
