@@ -5,6 +5,7 @@ SHELL       := /bin/bash
 FUZZTIME    ?= 30s
 TESTTIME    ?= 18m
 CHECKS      ?= 5000
+HOURS       ?= 24
 PKG         ?= ./...
 GOLANGCI    := go tool -modfile=tools/go.mod golangci-lint
 GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
@@ -55,7 +56,6 @@ conformance: deps ## the pool's behaviours, row by row, on goroutines and over R
 chaos: deps ## the long forms of the fault tests, as a table (RUN=TestPoison for one)
 	@cd integration/faults && go test -count=1 -timeout 3h -chaos $(if $(RUN),-run '$(RUN)') . | grep -vE '^(PASS|ok )'
 
-HOURS ?= 24
 .PHONY: soak
 soak: deps ## all faults at random over one load, for HOURS=24
 	@cd integration/faults && go test -count=1 -timeout 0 -run '^TestSoak$$' -soak $(HOURS)h . | grep -vE '^(PASS|ok )'

@@ -45,7 +45,7 @@ var keyKinds = map[string]keyKind{
 	"result":  {types: "string ", keep: 24 * time.Hour, each: true, root: true},
 	"stops":   {types: "hash ", keep: 3 * time.Second, each: true},
 	"answer":  {types: "string ", keep: time.Minute, each: true},
-	"reply":   {types: "stream ", keep: time.Hour, each: true, root: true},
+	"reply":   {types: "stream ", keep: keepLog, each: true, root: true},
 	"from":    {types: "string ", keep: 10 * time.Minute, each: true, root: true},
 	"common":  {types: "string ", keep: keepCommon, each: true, root: true, first: true},
 	"stream":  {types: "stream ", root: true, stream: true},

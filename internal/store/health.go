@@ -145,8 +145,7 @@ func libraries(ctx context.Context, rdb redis.Cmdable) map[string]int {
 
 // Cluster reports whether the store is a client of a cluster.
 func (s *Store) Cluster() bool {
-	_, ok := s.rdb.(*redis.ClusterClient)
-	return ok
+	return s.cluster != nil
 }
 
 // Try sends tasks through a queue of their own, which nobody else sees: they are

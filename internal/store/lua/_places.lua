@@ -66,8 +66,9 @@ end
 -- places(line, id, consumers, inbox, lists, moment, hints): where a task stands, one
 -- letter a place: t its message is there, d due, D in a bundle, x dead, b on the
 -- bell, k taken off it, r in flight; and, if lists says so, 0, 1 and 2 ready, a
--- alone, and l if a list is too long to be looked through as a whole. After a space follows each k's and r's consumer. moment is when a bundle that it
--- may be in is due, or ''.
+-- alone, and l if a list is too long to be looked through as a whole. After a space
+-- follows each k's and r's consumer. moment is when a bundle that it may be in is due,
+-- or ''.
 local function places(line, id, consumers, inbox, lists, moment, hints)
   local at, who = {}, {}
   if redis.call('HEXISTS', line .. 'tasks', id) == 1 then at[1] = 't' end
