@@ -58,6 +58,10 @@ func Root(name string, partition uint16) string {
 	return prefix + "{" + name + "/" + strconv.Itoa(int(partition)) + "}:"
 }
 
+// SharedRoot is what the keys of an object begin with that programs share, and the name
+// of the channel that hints at its changes. Its braces are the hash tag.
+func SharedRoot(kind, name string) string { return prefix + "shared:" + kind + ":{" + name + "}" }
+
 // Line is where the tasks of one consumer group wait and run: a partition of a
 // list queue, or a group's place in a partition of a stream queue.
 type Line struct {

@@ -28,19 +28,7 @@ type script struct {
 
 // loadScript reads lua/<name>.lua and puts the fragments it includes in place of
 // its "--@include" lines.
-func loadScript(name string) *script {
-	var b strings.Builder
-	for line := range strings.Lines(luaFile(name)) {
-		if frag, ok := strings.CutPrefix(strings.TrimSpace(line), "--@include "); ok {
-			b.WriteString(luaFile(frag))
-			continue
-		}
-		b.WriteString(line)
-	}
-	src := b.String()
-	sum := sha1.Sum([]byte(src)) //nolint:gosec // see above
-	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:]), byDigest: "EVALSHA", byText: "EVAL"}
-}
+func loadScript(name string) *script { return readScript(luaFiles, name) }
 
 // loadReader is loadScript of a script that changes nothing, which a user who may only
 // read can run.
@@ -50,12 +38,37 @@ func loadReader(name string) *script {
 	return s
 }
 
-func luaFile(name string) string {
-	data, err := luaFiles.ReadFile("lua/" + name + ".lua")
+func readScript(files embed.FS, name string) *script {
+	var b strings.Builder
+	for line := range strings.Lines(luaFile(files, name)) {
+		if frag, ok := strings.CutPrefix(strings.TrimSpace(line), "--@include "); ok {
+			b.WriteString(luaFile(files, frag))
+			continue
+		}
+		b.WriteString(line)
+	}
+	src := b.String()
+	sum := sha1.Sum([]byte(src)) //nolint:gosec // see above
+	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:]), byDigest: "EVALSHA", byText: "EVAL"}
+}
+
+func luaFile(files embed.FS, name string) string {
+	data, err := files.ReadFile("lua/" + name + ".lua")
 	if err != nil {
 		panic(fmt.Sprintf("store: script %s is not in the binary: %v", name, err))
 	}
 	return string(data)
+}
+
+// Verb is a script of a room above, which lies in the lua folder of that room.
+type Verb struct{ *script }
+
+// LoadVerb reads lua/<name>.lua of the files, with what it includes.
+func LoadVerb(files embed.FS, name string) Verb { return Verb{readScript(files, name)} }
+
+// Do runs a verb that replies with a flat array. It may be sent twice, see script.
+func (s *Store) Do(ctx context.Context, v Verb, key string, args ...any) ([]string, error) {
+	return s.run(ctx, v.script, append(v.args(key), args...))
 }
 
 var (

@@ -1,0 +1,89 @@
+// Package shared is what the processes of one machine share in memory, for processes on
+// many machines: values, counters, arrays, dictionaries, lists, queues, pipes, locks,
+// semaphores, events and barriers, kept in Redis. docs/shared.md says what they promise.
+//
+// A [Manager] opens them by name. Whoever opens the same name has the same object, so
+// that a task may be given the names of those it is to work on.
+package shared
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// Manager opens shared objects. One is enough for a program: all objects wait for
+// changes over its one connection. Its methods, and those of the objects, may be called
+// concurrently.
+type Manager struct {
+	store *store.Store
+	name  string // of this manager among all: who holds something is known by it
+	ears  *ears
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	closers []func(context.Context) error // what Close gives back, the last first
+}
+
+// New makes a manager over rdb, which stays the caller's to close, after the manager.
+func New(rdb redis.UniversalClient) (*Manager, error) {
+	s, err := store.New(rdb)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{store: s, name: managerName()}
+	m.life, m.end = context.WithCancel(context.Background())
+	m.ears = newEars(m)
+	return m, nil
+}
+
+// managerName is a name that no other manager has, and that tells a person whose it is.
+func managerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return fmt.Sprintf("%s:%d:%s", host, os.Getpid(), hex.EncodeToString(b[:]))
+}
+
+// Close gives back what is held through the manager, and ends every wait with
+// [queue.ErrClosed]. The objects themselves stay in Redis. ctx bounds it.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.closed = true
+	closers := m.closers
+	m.closers = nil
+	m.mu.Unlock()
+	var first error
+	for i := len(closers) - 1; i >= 0; i-- {
+		if err := closers[i](ctx); err != nil && first == nil {
+			first = err
+		}
+	}
+	m.end()
+	if err := m.ears.close(); err != nil && first == nil {
+		first = err
+	}
+	m.work.Wait()
+	return first
+}
+
+var errClosed = fmt.Errorf("%w: the manager", queue.ErrClosed)
