@@ -95,27 +95,39 @@ func backlogCase(ctx context.Context, e env, n int) (measures, error) {
 	return measures{taskCount: float64(n), smallBacklog: median(small), largeBacklog: large[steadyRate]}, nil
 }
 
+// dueRepeats is how often a round of Cenote's measures what it compares within itself.
+const dueRepeats = 3
+
 // dueCase submits n tasks that fall due at one moment and lets an idle worker
 // wait for it. Cenote also drains as many plain tasks before and after, to compare
-// with: rates from the first start, a few seconds apart. They lie as long before they
-// are drained, since a machine that has rested is slower at first.
+// with: rates from the first start, a few seconds apart, by turns, as the machine changes its
+// speed meanwhile. The plain ones lie as long before they are drained, since a machine
+// that has rested is slower at first.
 func dueCase(ctx context.Context, e env, n int) (measures, error) {
 	if e.system != "cenote" {
 		return e.due(ctx, n)
 	}
-	before, err := e.drainAfter(ctx, n, 100, dueLead(e.system, n))
-	if err != nil {
+	var plain, due []float64
+	drain := func() error {
+		m, err := e.drainAfter(ctx, n, 100, dueLead(e.system, n))
+		plain = append(plain, m[steadyRate])
+		return err
+	}
+	if err := drain(); err != nil {
 		return nil, err
 	}
-	m, err := e.due(ctx, n)
-	if err != nil {
-		return nil, err
+	var m measures
+	for range dueRepeats {
+		var err error
+		if m, err = e.due(ctx, n); err != nil {
+			return nil, err
+		}
+		due = append(due, m[steadyRate])
+		if err := drain(); err != nil {
+			return nil, err
+		}
 	}
-	after, err := e.drainAfter(ctx, n, 100, dueLead(e.system, n))
-	if err != nil {
-		return nil, err
-	}
-	m[plainRate] = (before[steadyRate] + after[steadyRate]) / 2
+	m[plainRate], m[steadyRate] = median(plain), median(due)
 	return m, nil
 }
 
