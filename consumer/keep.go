@@ -170,6 +170,10 @@ func (p *port) signOnAgain(ctx context.Context) {
 		sent := time.Now()
 		err := p.w.store.SignOn(ctx, p.line, name, former, p.w.cfg.Lease)
 		s.mu.Lock()
+		if errors.Is(err, store.ErrLapsed) { // the name was signed on, unheard, and struck off since
+			name = newConsumerName()
+			p.consumer = name
+		}
 		if s.stopped {
 			s.mu.Unlock()
 			return

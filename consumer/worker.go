@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
@@ -207,27 +208,58 @@ func (w *Worker) open(ctx context.Context) error {
 		if q.Group != "" {
 			kind = queue.KindStream
 		}
-		layout, err := w.store.Declare(ctx, q.Name, queue.Layout{Kind: kind, Retention: -1})
-		if err != nil {
+		var layout queue.Layout
+		if err := w.insist(ctx, func() (err error) {
+			layout, err = w.store.Declare(ctx, q.Name, queue.Layout{Kind: kind, Retention: -1})
+			return err
+		}); err != nil {
 			return err
 		}
 		for part := range layout.Partitions {
 			line := store.NewLine(q.Name, uint16(part), q.Group) //nolint:gosec // at most MaxPartitions
-			if _, err := w.store.Join(ctx, line); err != nil {
+			if err := w.insist(ctx, func() error {
+				_, err := w.store.Join(ctx, line)
+				return err
+			}); err != nil {
 				return err
 			}
 			p := newPort(w, line, layout, rank, float64(q.Weight)/float64(layout.Partitions))
 			w.ports = append(w.ports, p) // also if the next fails: Redis may have done it
-			sent := time.Now()
-			if err := w.store.SignOn(ctx, line, p.consumer, "", w.cfg.Lease); err != nil {
+			if err := w.insist(ctx, func() error {
+				sent := time.Now()
+				err := w.store.SignOn(ctx, line, p.consumer, "", w.cfg.Lease)
+				if errors.Is(err, store.ErrLapsed) { // it was signed on, unheard, and struck off since
+					p.consumer = newConsumerName()
+					return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
+				}
+				if err == nil {
+					p.signed = true
+					p.renewed(sent)
+				}
+				return err
+			}); err != nil {
 				return err
 			}
-			p.signed = true
-			p.renewed(sent)
 		}
 	}
 	w.slots.ports = w.ports
 	return nil
+}
+
+// insist calls do until Redis, which has answered before, answers again.
+func (w *Worker) insist(ctx context.Context, do func() error) error {
+	var wait *backoff.ExponentialBackOff
+	for {
+		err := do()
+		if !errors.Is(err, queue.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		if wait == nil {
+			wait = newBackoff()
+			w.log.Warn("starting failed, trying again until it works", zap.Error(err))
+		}
+		pause(ctx, wait.NextBackOff())
+	}
 }
 
 // newConsumerName makes a name that no consumer ever had: who and where, for

@@ -16,8 +16,8 @@ type Beat struct {
 }
 
 // SignOn gives the consumer its lease on the line. A consumer's name is good for
-// one life: once it has left or lapsed, it needs another one. former is the name
-// it had before, whose lease it gives up, or "".
+// one life: once it has left or lapsed, it needs another one; the error is [ErrLapsed].
+// former is the name it had before, whose lease it gives up, or "".
 func (s *Store) SignOn(ctx context.Context, l Line, consumer, former string, lease time.Duration) error {
 	_, err := s.beat(ctx, l, consumer, lease, 0, "1", former, nil)
 	return err

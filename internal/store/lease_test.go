@@ -74,6 +74,34 @@ func TestAConsumerThatNeverSignedOnIsLapsed(t *testing.T) {
 	})
 }
 
+// A sign-on may arrive long after its sender has given it up, and signed off.
+func TestASignOnThatComesLateDoesNothing(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.worker("stays", long)
+		leave := func(name string) {
+			if _, err := b.s.Leave(b.ctx(), line, name); err != nil {
+				t.Error(err)
+			}
+		}
+		on := func(name, former string) error { return b.s.SignOn(b.ctx(), line, name, former, long) }
+		leave("unheard")
+		if err := on("unheard", ""); !errors.Is(err, store.ErrLapsed) {
+			t.Errorf("of one that nobody had heard of when it left: %v, want ErrLapsed", err)
+		}
+		if err := errors.Join(on("first", ""), on("second", "first")); err != nil {
+			t.Fatal(err)
+		}
+		leave("second")
+		for _, name := range []string{"first", "second"} {
+			if err := on(name, ""); !errors.Is(err, store.ErrLapsed) {
+				t.Errorf("of the %s: %v, want ErrLapsed", name, err)
+			}
+		}
+		wants(t, "signed on", b.rdb.ZCard(b.ctx(), root+"alive").Val(), 1)
+		wants(t, "with something in flight", len(b.rdb.Keys(b.ctx(), root+"run:*").Val()), 1)
+	})
+}
+
 func TestAHeartbeatKeepsTheLease(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		id := b.submit(msg())[0]

@@ -24,6 +24,9 @@ local back, from = 0, 0
 if ARGV[5] ~= '' then back = restore(line, ARGV[5], true) end
 local jumped = ARGV[3] == '1' -- the clock was put back, or may have been
 if ARGV[3] == '1' then
+  -- A name that was struck off is burnt: a sign-on that comes late, by a connection that
+  -- was given up, must not bring back a consumer that nobody is.
+  if redis.call('TYPE', line .. 'taken:' .. me).ok == 'string' then return {'lapsed'} end
   redis.call('ZADD', alive, now + tonumber(ARGV[2]), me)
   -- A value of more than hash-max-listpack-value bytes makes it a table from the
   -- start: as a listpack it would be searched from end to end for every task.

@@ -13,6 +13,7 @@ redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allow
 if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1])
   and redis.call('TYPE', KEYS[1] .. 'taken:' .. ARGV[1]).ok ~= 'list' then
   redis.call('DEL', KEYS[1] .. 'run:' .. ARGV[1]) -- it is there if the queue was dropped
+  redis.call('SET', KEYS[1] .. 'taken:' .. ARGV[1], 'gone', 'PX', 120000) -- its sign-on may be on its way yet, see beat
   return 0
 end
 return restore(KEYS[1], ARGV[1], false)
