@@ -3,7 +3,9 @@ package faults
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,11 +217,18 @@ func (b *bench) verdict(may rules) *report {
 // forgotten waits until no worker that is gone is on the books of Redis.
 func (b *bench) forgotten() {
 	b.t.Helper()
-	living := int64(len(b.fleet.alive()))
+	living := map[string]bool{}
+	for _, p := range b.fleet.alive() {
+		living[strconv.Itoa(p.PID())] = true
+	}
 	eventually(b.t, "Redis to strike the dead workers off", func() bool {
 		for _, line := range b.lines {
-			n, err := b.any.ZCard(b.t.Context(), line+"alive").Result()
-			if err != nil || n > living {
+			names, err := b.any.ZRange(b.t.Context(), line+"alive", 0, -1).Result()
+			dead := func(name string) bool { // which is host.pid.letters
+				parts := strings.Split(name, ".")
+				return len(parts) < 2 || !living[parts[1]]
+			}
+			if err != nil || len(names) > len(living) || slices.ContainsFunc(names, dead) {
 				return false
 			}
 		}

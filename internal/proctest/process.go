@@ -74,6 +74,9 @@ func (p *Process) State() *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Signal sends the process a signal.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
