@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -21,6 +22,9 @@ type Manager struct {
 	name     string // of this manager among all: who holds something is known by it
 	defaults settings
 	ears     *ears
+	number   atomic.Int64 // of the last batch that was sent
+	verbs    lanes[*verb]
+	swaps    lanes[*swap]
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -45,7 +49,20 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	m := &Manager{store: s, name: managerName(), defaults: defaults}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.ears = newEars(m)
+	m.verbs = lanes[*verb]{m: m, serve: m.serveVerbs}
+	m.swaps = lanes[*swap]{m: m, serve: m.serveSwaps}
 	return m, nil
+}
+
+// start has f run beside the rest, and Close wait for it.
+func (m *Manager) start(f func()) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	m.work.Go(f)
+	return nil
 }
 
 // managerName is a name that no other manager has, and that tells a person whose it is.
