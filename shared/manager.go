@@ -24,9 +24,10 @@ import (
 // changes over its one connection. Its methods, and those of the objects, may be called
 // concurrently.
 type Manager struct {
-	store *store.Store
-	name  string // of this manager among all: who holds something is known by it
-	ears  *ears
+	store  *store.Store
+	name   string // of this manager among all: who holds something is known by it
+	ears   *ears
+	keeper *keeper
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -46,6 +47,8 @@ func New(rdb redis.UniversalClient) (*Manager, error) {
 	m := &Manager{store: s, name: managerName()}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.ears = newEars(m)
+	m.keeper = newKeeper(m)
+	m.closers = append(m.closers, m.keeper.close)
 	return m, nil
 }
 
