@@ -3,7 +3,6 @@ package shared
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -18,10 +17,6 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// ErrLost says that a lease has lapsed before it was renewed, or that Redis has
-// forgotten it: somebody else may hold by now what it was for.
-var ErrLost = errors.New("the lease is lost and somebody else may hold it; stop what it protects, and fence what that writes by the token")
-
 const (
 	// DefaultLease is how long what a program holds stays its own if it is not heard of.
 	DefaultLease = 15 * time.Second
@@ -31,30 +26,19 @@ const (
 	MaxLease = 24 * time.Hour
 )
 
-// LeaseOption is an option of whatever is held by a lease.
-type LeaseOption func(*time.Duration) error
-
-// Lease sets how long what is held stays held when its holder is not heard of: how
-// soon others go on after a crash, and for how long a holder may be cut off from Redis,
-// less a sixth. Default: [DefaultLease]. From [MinLease] to [MaxLease].
-func Lease(d time.Duration) LeaseOption {
-	return func(lease *time.Duration) error {
+// Lease is how long what is held of an object stays held when its holder is not heard
+// of: how soon others go on after a crash, and for how long a holder may be cut off from
+// Redis, less a sixth. It is about locks, semaphores, barriers and what else is held. d is from
+// [MinLease] to [MaxLease].
+// Default: [DefaultLease].
+func Lease(d time.Duration) Option {
+	return func(s *settings) {
 		if d < MinLease || d > MaxLease {
-			return fmt.Errorf("%w: a lease of %v; give %v to %v", queue.ErrOption, d, MinLease, MaxLease)
+			s.err = fmt.Errorf("%w: a lease of %v; give %v to %v", queue.ErrOption, d, MinLease, MaxLease)
+			return
 		}
-		*lease = d
-		return nil
+		s.lease = d
 	}
-}
-
-func leaseOf(opts []LeaseOption) (time.Duration, error) {
-	lease := DefaultLease
-	for _, o := range opts {
-		if err := o(&lease); err != nil {
-			return 0, err
-		}
-	}
-	return lease, nil
 }
 
 // leaseKind is how leases of one kind of object are kept. Both verbs take the object's

@@ -176,11 +176,8 @@ func TestKeysOfLeasesExpire(t *testing.T) {
 
 func TestLeasesOutOfBoundsAreRefused(t *testing.T) {
 	for _, d := range []time.Duration{0, -1, time.Millisecond, 25 * time.Hour} {
-		if _, err := leaseOf([]LeaseOption{Lease(d)}); !errors.Is(err, queue.ErrOption) {
+		if _, err := (settings{}).with([]Option{Lease(d)}); !errors.Is(err, queue.ErrOption) {
 			t.Errorf("%v: %v", d, err)
 		}
-	}
-	if d, err := leaseOf(nil); err != nil || d != DefaultLease {
-		t.Error(d, err)
 	}
 }

@@ -13,7 +13,7 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// No test leaves a goroutine behind: a manager that is closed is gone.
+// No test leaves a goroutine behind.
 func TestMain(m *testing.M) {
 	redis.SetLogger(silence{})
 	goleak.VerifyTestMain(m)
