@@ -150,6 +150,10 @@ func (h *holding) renewed(sent time.Time, lapse time.Duration) bool {
 	}
 	h.until = sent.Add(h.lease - h.lease/6)
 	left := time.Until(h.until)
+	if left <= 0 { // the reply took so long
+		h.finish(ErrLost)
+		return false
+	}
 	if h.fence == nil {
 		h.fence = time.AfterFunc(left, h.fenced)
 	} else {
