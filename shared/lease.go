@@ -381,17 +381,23 @@ func (k *keeper) close(ctx context.Context) error {
 // giveBack frees in the background, for a while, what a ticket may have got that nobody
 // wants any more. If that fails, the lease lapses.
 func (h *holding) giveBack() {
-	free := func(life context.Context, within time.Duration) {
-		ctx, stop := context.WithTimeout(life, within)
+	free := func(life context.Context) {
+		ctx, stop := context.WithTimeout(life, MinLease)
 		defer stop()
 		_, _ = h.k.m.store.Do(ctx, h.kind.free, h.root, h.ticket)
 	}
-	h.k.mu.Lock()
-	if h.k.closed {
-		h.k.mu.Unlock()
-		free(context.WithoutCancel(h.ctx), MinLease)
-		return
+	if !h.k.back(free) {
+		free(context.WithoutCancel(h.ctx))
 	}
-	defer h.k.mu.Unlock()
-	h.k.backs.Go(func() { free(h.k.m.life, MinLease) })
+}
+
+// back runs f beside the rest, and has Close wait for it. It does not if Close has begun.
+func (k *keeper) back(f func(life context.Context)) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false
+	}
+	k.backs.Go(func() { f(k.m.life) })
+	return true
 }

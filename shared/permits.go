@@ -157,20 +157,6 @@ func (p *permits) enter(ctx context.Context, h *holding, wait bool) (token strin
 	return r[0], nil
 }
 
-// rest waits for a moment, unless ctx or the manager ends.
-func (p *permits) rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-p.m.life.Done():
-		return errClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // Held is a lock or a permit that is held. Its methods may be called concurrently.
 type Held struct {
 	h     *holding
