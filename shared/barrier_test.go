@@ -18,7 +18,7 @@ import (
 
 func barrierOn(t testing.TB, rdb redis.UniversalClient, n int, opts ...Option) *Barrier {
 	t.Helper()
-	return must[*Barrier](t)(OpenBarrier(managerOn(t, rdb), "b", n, opts...))
+	return sure[*Barrier](t)(OpenBarrier(managerOn(t, rdb), "b", n, opts...))
 }
 
 // arrived waits until so many wait at a barrier.
@@ -144,7 +144,7 @@ func TestADeadPartyBreaksTheBarrier(t *testing.T) {
 		ctx := b.T.Context()
 		dead := b.Client()
 		d := barrierOn(b.T, dead, 2)
-		mine := must[*Barrier](b.T)(OpenBarrier(m, "b", 2))
+		mine := sure[*Barrier](b.T)(OpenBarrier(m, "b", 2))
 		theirs := meeting(ctx, d)
 		if m := <-meeting(ctx, mine); m.err != nil {
 			b.T.Fatal(m.err)
@@ -202,7 +202,7 @@ func TestWhoLeavesABarrierIsNotMissed(t *testing.T) {
 		if _, err := three.Wait(short); errors.Is(err, ErrMismatch) {
 			t.Error("nobody uses it:", err)
 		}
-		for _, key := range must[[]string](t)(rdb.Keys(ctx, "*").Result()) {
+		for _, key := range sure[[]string](t)(rdb.Keys(ctx, "*").Result()) {
 			if ttl := rdb.PTTL(ctx, key).Val(); ttl < 0 {
 				t.Errorf("%s stays for ever", key)
 			}

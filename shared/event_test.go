@@ -15,7 +15,7 @@ import (
 
 func eventOn(t testing.TB, rdb redis.UniversalClient, opts ...Option) *Event {
 	t.Helper()
-	return must[*Event](t)(OpenEvent(managerOn(t, rdb), "e", opts...))
+	return sure[*Event](t)(OpenEvent(managerOn(t, rdb), "e", opts...))
 }
 
 // listening waits until so many managers listen to an object's channel.
@@ -38,7 +38,7 @@ func TestEventIsSetAndCleared(t *testing.T) {
 			if err := turn(ctx); err != nil {
 				t.Fatal(err)
 			}
-			if got := must[bool](t)(b.IsSet(ctx)); got != want {
+			if got := sure[bool](t)(b.IsSet(ctx)); got != want {
 				t.Errorf("it is %v, want %v", got, want)
 			}
 		}
@@ -117,7 +117,7 @@ func watched(e *Event, ctx context.Context, looked func()) func() (bool, time.Du
 
 func TestEventIsSeenThoughNobodyHears(t *testing.T) {
 	inBubble(t, func(b *bubble.Bubble, m *Manager, rdb *bubble.Client) {
-		e := must[*Event](b.T)(OpenEvent(m, "e"))
+		e := sure[*Event](b.T)(OpenEvent(m, "e"))
 		woken := make(chan error, 1)
 		go func() { woken <- e.Wait(b.T.Context()) }()
 		<-time.After(time.Second)

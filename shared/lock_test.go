@@ -18,7 +18,7 @@ import (
 // lockOn is the lock "l" of a manager of its own.
 func lockOn(t testing.TB, rdb redis.UniversalClient, opts ...Option) *Lock {
 	t.Helper()
-	return must[*Lock](t)(OpenLock(managerOn(t, rdb), "l", opts...))
+	return sure[*Lock](t)(OpenLock(managerOn(t, rdb), "l", opts...))
 }
 
 // waiting waits until so many are in the line of an object.
@@ -82,7 +82,7 @@ func TestALockIsTriedAndReleasedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, dial func() redis.UniversalClient) {
 		ctx := t.Context()
 		a, b := lockOn(t, dial()), lockOn(t, dial())
-		h := must[*Held](t)(a.Acquire(ctx))
+		h := sure[*Held](t)(a.Acquire(ctx))
 		for _, l := range []*Lock{a, b} { // it is not reentrant
 			if g, ok, err := l.TryAcquire(ctx); g != nil || ok || err != nil {
 				t.Errorf("a held lock: %v, %v, %v", g, ok, err)
@@ -113,7 +113,7 @@ func TestALockIsTriedAndReleasedOnce(t *testing.T) {
 		if err := g.Release(ctx); err != nil {
 			t.Error(err)
 		}
-		for _, key := range must[[]string](t)(dial().Keys(ctx, "*").Result()) {
+		for _, key := range sure[[]string](t)(dial().Keys(ctx, "*").Result()) {
 			if ttl := dial().PTTL(ctx, key).Val(); ttl < 0 {
 				t.Errorf("%s stays for ever", key)
 			}
@@ -125,7 +125,7 @@ func TestALockIsFair(t *testing.T) {
 	onBoth(t, func(t *testing.T, dial func() redis.UniversalClient) {
 		rdb := dial()
 		ls := []*Lock{lockOn(t, dial()), lockOn(t, dial()), lockOn(t, dial())}
-		h := must[*Held](t)(ls[0].Acquire(t.Context()))
+		h := sure[*Held](t)(ls[0].Acquire(t.Context()))
 		const n = 12
 		quits, quit := context.WithCancel(t.Context())
 		order := make(chan held, n)
@@ -172,7 +172,7 @@ func TestAHandOverIsOneMessage(t *testing.T) {
 	inBubble(t, func(b *bubble.Bubble, m *Manager, rdb *bubble.Client) {
 		a, other := lockOn(b.T, b.Client()), b.Client()
 		l := lockOn(b.T, other)
-		h := must[*Held](b.T)(a.Acquire(b.T.Context()))
+		h := sure[*Held](b.T)(a.Acquire(b.T.Context()))
 		next := acquiring(b.T.Context(), l.Acquire)
 		<-time.After(time.Second)
 		n := scripts(other)
@@ -193,7 +193,7 @@ func TestWhoDiesIsPassedOver(t *testing.T) {
 		ctx := b.T.Context()
 		const lease = 9 * time.Second
 		clients := []*bubble.Client{b.Client(), b.Client(), b.Client()}
-		holder := must[*Held](b.T)(lockOn(b.T, clients[0], Lease(lease)).Acquire(ctx))
+		holder := sure[*Held](b.T)(lockOn(b.T, clients[0], Lease(lease)).Acquire(ctx))
 		dying := acquiring(ctx, lockOn(b.T, clients[1], Lease(lease)).Acquire)
 		<-time.After(time.Millisecond)
 		next := acquiring(ctx, lockOn(b.T, clients[2], Lease(lease)).Acquire)
@@ -228,10 +228,10 @@ func TestALockThatRedisForgot(t *testing.T) {
 	onBoth(t, func(t *testing.T, dial func() redis.UniversalClient) {
 		ctx := t.Context()
 		l, rdb := lockOn(t, dial()), dial()
-		h := must[*Held](t)(l.Acquire(ctx))
+		h := sure[*Held](t)(l.Acquire(ctx))
 		rdb.FlushAll(ctx)
 		is(t, h.Release(ctx), ErrLost)
-		g := must[*Held](t)(l.Acquire(ctx))
+		g := sure[*Held](t)(l.Acquire(ctx))
 		if g.Token() <= h.Token() {
 			t.Errorf("token %d comes after %d", g.Token(), h.Token())
 		}
@@ -246,7 +246,7 @@ func TestTokensGrowWhateverTheClockSays(t *testing.T) {
 		const ahead = 4102444800_000_000 // the year 2100
 		rdb.Set(ctx, l.root+":token", ahead, 0)
 		for i := range 3 {
-			h := must[*Held](t)(l.Acquire(ctx))
+			h := sure[*Held](t)(l.Acquire(ctx))
 			if want := uint64(ahead + 1 + i); h.Token() != want { //nolint:gosec // it fits
 				t.Errorf("token %d, want %d", h.Token(), want)
 			}
@@ -262,8 +262,8 @@ func TestAGhostGetsNothing(t *testing.T) {
 	rdb := redistest.Start(t).Client()
 	l := lockOn(t, rdb)
 	ctx := t.Context()
-	must[[]string](t)(l.m.store.Do(ctx, lineLeases.free, l.root, "m/1"))
-	r := must[[]string](t)(l.m.store.Do(ctx, enterScript, l.root, "m/1", 15000, "1", ""))
+	sure[[]string](t)(l.m.store.Do(ctx, lineLeases.free, l.root, "m/1"))
+	r := sure[[]string](t)(l.m.store.Do(ctx, enterScript, l.root, "m/1", 15000, "1", ""))
 	if r[0] != "" || rdb.Exists(ctx, l.root+":line", l.root+":held").Val() != 0 {
 		t.Errorf("it got %q", r)
 	}
@@ -274,7 +274,7 @@ func TestALockOfAClosedManager(t *testing.T) {
 		ctx := t.Context()
 		rdb := dial()
 		a, b := lockOn(t, dial()), lockOn(t, dial())
-		h := must[*Held](t)(a.Acquire(ctx))
+		h := sure[*Held](t)(a.Acquire(ctx))
 		mine, other := acquiring(ctx, a.Acquire), acquiring(ctx, b.Acquire)
 		waiting(t, rdb, a.root, 2)
 		if err := a.m.Close(ctx); err != nil {
@@ -298,7 +298,7 @@ func crowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func(
 	defer stop()
 	rdb := dial()
 	first := lockOn(t, dial(), Lease(5*time.Second))
-	h := must[*Held](t)(first.Acquire(ctx))
+	h := sure[*Held](t)(first.Acquire(ctx))
 	ls := []*Lock{lockOn(t, dial(), Lease(10*time.Second)), lockOn(t, dial(), Lease(10*time.Second)), lockOn(t, dial(), Lease(10*time.Second))}
 	var inside, in atomic.Int64
 	var all sync.WaitGroup
@@ -358,7 +358,7 @@ func TestNobodyNeedsToBeTold(t *testing.T) {
 	}
 	a, b := lockOn(t, dial(), Lease(time.Second)), lockOn(t, dial(), Lease(time.Second))
 	for range 3 {
-		h := must[*Held](t)(a.Acquire(t.Context()))
+		h := sure[*Held](t)(a.Acquire(t.Context()))
 		next := acquiring(t.Context(), b.Acquire)
 		waiting(t, admin, a.root, 1)
 		if err := h.Release(t.Context()); err != nil {
@@ -379,7 +379,7 @@ func TestALockOnAFullRedis(t *testing.T) {
 	rdb := s.Client()
 	ctx := t.Context()
 	a, b := lockOn(t, s.Client(), Lease(time.Second)), lockOn(t, s.Client(), Lease(time.Second))
-	h := must[*Held](t)(a.Acquire(ctx))
+	h := sure[*Held](t)(a.Acquire(ctx))
 	next := acquiring(ctx, b.Acquire)
 	waiting(t, rdb, a.root, 1)
 	if err := rdb.ConfigSet(ctx, "maxmemory", "1").Err(); err != nil {

@@ -15,7 +15,7 @@ import (
 
 func semaphoreOn(t testing.TB, rdb redis.UniversalClient, n int, opts ...Option) *Semaphore {
 	t.Helper()
-	return must[*Semaphore](t)(OpenSemaphore(managerOn(t, rdb), "s", n, opts...))
+	return sure[*Semaphore](t)(OpenSemaphore(managerOn(t, rdb), "s", n, opts...))
 }
 
 func TestSemaphoreOfTwo(t *testing.T) {
@@ -23,7 +23,7 @@ func TestSemaphoreOfTwo(t *testing.T) {
 		ctx := t.Context()
 		rdb := dial()
 		a, b := semaphoreOn(t, dial(), 2), semaphoreOn(t, dial(), 2)
-		g, h := must[*Held](t)(a.Acquire(ctx)), must[*Held](t)(b.Acquire(ctx))
+		g, h := sure[*Held](t)(a.Acquire(ctx)), sure[*Held](t)(b.Acquire(ctx))
 		third := acquiring(ctx, a.Acquire)
 		waiting(t, rdb, a.root, 1)
 		if _, ok, err := b.TryAcquire(ctx); ok || err != nil {
@@ -57,7 +57,7 @@ func TestSemaphoreOfAnotherSize(t *testing.T) {
 	onBoth(t, func(t *testing.T, dial func() redis.UniversalClient) {
 		ctx := t.Context()
 		two, three := semaphoreOn(t, dial(), 2), semaphoreOn(t, dial(), 3)
-		h := must[*Held](t)(two.Acquire(ctx))
+		h := sure[*Held](t)(two.Acquire(ctx))
 		_, err := three.Acquire(ctx)
 		is(t, err, ErrMismatch)
 		if err := h.Release(ctx); err != nil {
@@ -81,9 +81,9 @@ func TestAPermitOfTheDeadReturns(t *testing.T) {
 		dead := b.Client()
 		d := semaphoreOn(b.T, dead, 3)
 		for range 3 {
-			must[*Held](b.T)(d.Acquire(ctx))
+			sure[*Held](b.T)(d.Acquire(ctx))
 		}
-		s := must[*Semaphore](b.T)(OpenSemaphore(m, "s", 3))
+		s := sure[*Semaphore](b.T)(OpenSemaphore(m, "s", 3))
 		var in [4]<-chan held
 		for i := range in {
 			in[i] = acquiring(ctx, s.Acquire)
@@ -149,7 +149,7 @@ func TestNeverMoreThanThereArePermits(t *testing.T) {
 		if most.Load() > n {
 			t.Errorf("%d were inside, of %d", most.Load(), n)
 		}
-		if left := must[[]string](t)(dial().Keys(ctx, "*:{s}:*").Result()); len(left) != 2 { // token and freed
+		if left := sure[[]string](t)(dial().Keys(ctx, "*:{s}:*").Result()); len(left) != 2 { // token and freed
 			t.Errorf("it leaves %v", left)
 		}
 	})

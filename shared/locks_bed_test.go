@@ -81,7 +81,7 @@ func get[T any](t testing.TB, what string, c <-chan T) (v T) {
 	return v
 }
 
-func must[T any](t testing.TB) func(v T, err error) T {
+func sure[T any](t testing.TB) func(v T, err error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
