@@ -2,7 +2,6 @@ package shared
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,9 +12,6 @@ import (
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
-
-//go:embed lua/*.lua
-var luaFiles embed.FS
 
 const (
 	// DefaultLease is how long what a program holds stays its own if it is not heard of.

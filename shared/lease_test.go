@@ -69,7 +69,7 @@ func scripts(rdb *bubble.Client) *atomic.Int64 {
 
 func TestLeasesAreRenewedTogether(t *testing.T) {
 	inBubble(t, func(b *bubble.Bubble, m *Manager, rdb *bubble.Client) {
-		const objects, each = 20, 30
+		const objects, each = 10, 10
 		var all []*holding
 		for i := range objects {
 			for range each {
@@ -77,15 +77,15 @@ func TestLeasesAreRenewedTogether(t *testing.T) {
 			}
 		}
 		n := scripts(rdb)
-		<-time.After(10 * time.Minute)
+		<-time.After(5 * time.Minute)
 		for _, h := range all {
 			if h.cause() != nil {
 				b.T.Fatalf("a lease was lost while all was well: %v", h.cause())
 			}
 		}
 		// One script an object every 4 s, and a few more as some are renewed a little early.
-		if got, want := n.Load(), int64(objects*600/4); got < want*9/10 || got > want*5/4 {
-			b.T.Errorf("%d renewals of %d objects in 10 minutes, want about %d", got, objects, want)
+		if got, want := n.Load(), int64(objects*300/4); got < want*9/10 || got > want*5/4 {
+			b.T.Errorf("%d renewals of %d objects in 5 minutes, want about %d", got, objects, want)
 		}
 	})
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/cenote-go/cenote/internal/redistest"
 )
 
-// within bounds every wait: it only says how long a hopeless test hangs.
-const within = 60 * time.Second
-
 // onBoth runs a test on a redis-server and on miniredis; and on a redis-server to which
 // everything is sent twice, as go-redis does when it loses a reply.
 func onBoth(t *testing.T, test func(t *testing.T, dial func() redis.UniversalClient)) {

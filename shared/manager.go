@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -23,6 +24,9 @@ type Manager struct {
 	ears     *ears
 	keeper   *keeper
 	mail     *mail
+	number   atomic.Int64 // of the last batch that was sent
+	verbs    lanes[*verb]
+	swaps    lanes[*swap]
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -50,7 +54,20 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	m.keeper = newKeeper(m)
 	m.mail = newMail(m)
 	m.closers = append(m.closers, m.keeper.close)
+	m.verbs = lanes[*verb]{m: m, serve: m.serveVerbs}
+	m.swaps = lanes[*swap]{m: m, serve: m.serveSwaps}
 	return m, nil
+}
+
+// start has f run beside the rest, and Close wait for it.
+func (m *Manager) start(f func()) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	m.work.Go(f)
+	return nil
 }
 
 // managerName is a name that no other manager has, and that tells a person whose it is.

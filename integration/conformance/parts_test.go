@@ -41,7 +41,7 @@ func play(text string) int {
 		var c *producer.Client
 		if c, err = producer.New(rdb); err == nil {
 			defer c.Close()
-			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave}[sc.Part]
+			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "sharer": share}[sc.Part]
 			err = part(sc, rdb, c)
 		}
 	}
