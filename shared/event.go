@@ -13,6 +13,7 @@ import (
 var (
 	eventTurnScript = store.LoadVerb(luaFiles, "event_turn")
 	eventLookScript = store.LoadVerb(luaFiles, "event_look")
+	dropScript      = store.LoadVerb(luaFiles, "drop")
 )
 
 // Event is set or not, and those who wait for it go on when it is set. Its methods may be
@@ -37,6 +38,13 @@ func (e *Event) Clear(ctx context.Context) error { return e.turn(ctx, "0") }
 
 func (e *Event) turn(ctx context.Context, to string) error {
 	_, err := e.insist(ctx, eventTurnScript, to, e.keep())
+	return err
+}
+
+// Delete deletes the event: it is not set, as if it was never opened. Those who wait go on
+// to wait.
+func (e *Event) Delete(ctx context.Context) error {
+	_, err := e.insist(ctx, dropScript)
 	return err
 }
 

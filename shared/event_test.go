@@ -54,6 +54,15 @@ func TestEventIsSetAndCleared(t *testing.T) {
 		if ttl := dial().PTTL(ctx, a.root).Val(); ttl < 6*24*time.Hour {
 			t.Error("it is kept for", ttl)
 		}
+		if err := a.Set(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := a.Delete(ctx); err != nil {
+			t.Error(err)
+		}
+		if sure[bool](t)(b.IsSet(ctx)) {
+			t.Error("it is set and was deleted")
+		}
 	})
 }
 

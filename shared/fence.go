@@ -63,6 +63,12 @@ func (f *Fenced[T]) write(ctx context.Context, token uint64, value ...any) error
 	return nil
 }
 
+// Delete deletes the value and what is known of tokens: older ones are taken again.
+func (f *Fenced[T]) Delete(ctx context.Context) error {
+	_, err := f.insist(ctx, dropScript)
+	return err
+}
+
 // Read returns what was written last, and the newest token seen. Before the first write
 // it is the zero value, and ok is false.
 func (f *Fenced[T]) Read(ctx context.Context) (v T, token uint64, ok bool, err error) {

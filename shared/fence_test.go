@@ -58,5 +58,11 @@ func TestFencedBars(t *testing.T) {
 		other := sure[*Fenced[string]](t)(OpenFenced[string](f.m, "f"))
 		_, _, _, err := other.Read(ctx)
 		is(t, err, ErrMismatch)
+		if err := f.Delete(ctx); err != nil {
+			t.Error(err)
+		}
+		if _, token, ok, err := f.Read(ctx); token != 0 || ok || err != nil {
+			t.Error(token, ok, err)
+		}
 	})
 }

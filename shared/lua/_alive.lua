@@ -1,8 +1,11 @@
 -- alive: who holds something of an object or waits for it, by the end of their lease.
 local alive = KEYS[1] .. ':alive'
-redis.call('ZREM', alive, '') -- allowed on a full Redis, and allows the rest
 
--- last makes a key last as long as the leases do, and somewhat longer.
+-- free_first is a write that a full Redis allows, after which it allows the rest.
+local function free_first() redis.call('ZREM', alive, '') end
+
+-- last makes a key last as long as the leases do, and somewhat longer. alive goes with
+-- every call, first: nothing may outlive it that it has the leases of.
 local function last(key, lease)
   local ms = 2 * lease + 60000
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end

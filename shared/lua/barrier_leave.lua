@@ -7,6 +7,7 @@
 --@include _now
 --@include _alive
 --@include _barrier
+free_first()
 sweep()
 local out, left = {}, {}
 for i = 1, #ARGV do

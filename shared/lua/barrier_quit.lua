@@ -6,6 +6,7 @@
 --@include _now
 --@include _alive
 --@include _barrier
+free_first()
 sweep()
 redis.call('SET', KEYS[1] .. ':quit:' .. ARGV[1], '1', 'PX', 60000) -- its barrier_wait may be on its way yet
 local of = ARGV[2] ~= '' and ARGV[2] or number()

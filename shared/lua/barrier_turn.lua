@@ -5,6 +5,7 @@
 --@include _now
 --@include _alive
 --@include _barrier
+free_first()
 sweep()
 if ARGV[1] == 'abort' then
   if not broken() then break_it() end

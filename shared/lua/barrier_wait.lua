@@ -8,6 +8,7 @@
 --@include _now
 --@include _alive
 --@include _barrier
+free_first()
 sweep()
 local of, was = ARGV[5], redis.call('HGET', round, 'size')
 if of ~= '' then

@@ -8,6 +8,7 @@
 --@include _now
 --@include _alive
 --@include _line
+free_first()
 local me = ARGV[1]
 sweep()
 local n = 1
@@ -22,7 +23,7 @@ if ARGV[4] ~= '' then
 end
 if not redis.call('HGET', held, me) then
   grant(n, me) -- those before it
-  local gone = redis.call('ZSCORE', freed, me) or redis.call('ZSCORE', freed, '!' .. me) -- before this came
+  local gone = redis.call('EXISTS', freed .. me) == 1 -- before this came
   if gone or ARGV[3] ~= '1' and redis.call('HLEN', held) >= n then
     last_all(ARGV[2])
     return {'', lapse()}

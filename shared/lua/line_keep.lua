@@ -8,6 +8,7 @@
 --@include _now
 --@include _alive
 --@include _line
+free_first()
 sweep()
 local out = {''}
 for i = 2, #ARGV do

@@ -7,22 +7,21 @@
 --@include _alive
 --@include _line
 sweep()
-redis.call('ZREMRANGEBYSCORE', freed, '-inf', now - 60000)
 local out = {}
 for i = 1, #ARGV do
-  out[i] = ''
-  if redis.call('HDEL', held, ARGV[i]) == 1 then
-    redis.call('ZADD', freed, now, ARGV[i])
+  local ticket = ARGV[i]
+  if redis.call('HDEL', held, ticket) == 1 then -- allowed on a full Redis, and allows the rest
+    redis.call('SET', freed .. ticket, '1', 'PX', 30000)
     out[i] = '1'
-  elseif redis.call('ZSCORE', freed, ARGV[i]) then
+  elseif redis.call('GET', freed .. ticket) == '1' then
     out[i] = '1'
   else
-    redis.call('ZREM', line, ARGV[i])
-    redis.call('ZADD', freed, now, '!' .. ARGV[i]) -- its line_enter may be on its way yet
+    redis.call('ZREM', line, ticket)
+    redis.call('SET', freed .. ticket, '0', 'PX', 30000) -- its line_enter may be on its way yet
+    out[i] = ''
   end
-  redis.call('ZREM', alive, ARGV[i])
+  redis.call('ZREM', alive, ticket)
 end
-redis.call('PEXPIRE', freed, 60000)
 grant(size(), '')
-if redis.call('EXISTS', alive) == 0 then redis.call('DEL', KEYS[1] .. ':size') end
+if not is_lock and redis.call('EXISTS', alive) == 0 then redis.call('DEL', KEYS[1] .. ':size') end
 return out

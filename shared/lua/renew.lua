@@ -6,6 +6,7 @@
 -- Replay: a lease is renewed once more.
 --@include _now
 --@include _alive
+free_first()
 local out = {'0'}
 for i = 2, #ARGV do
   local ends = redis.call('ZSCORE', alive, ARGV[i])
