@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +43,7 @@ type seeker struct {
 // first gets what is free.
 func (w *world) settle() {
 	synctest.Wait()
-	<-time.After(time.Millisecond) // scripts take no time, their network hops wait for each other
+	<-time.After(100 * time.Millisecond) // a lost connection is made anew
 	synctest.Wait()
 	for len(w.held) < w.size && len(w.line) > 0 {
 		next := w.line[0]
@@ -168,6 +169,11 @@ func (w *world) die(*rapid.T) {
 		}
 	}
 	dead.rdb.Mend()
+	var pings sync.WaitGroup // to be rid of the connections that were cut
+	for range 100 {
+		pings.Go(func() { _ = dead.rdb.Ping(context.Background()) })
+	}
+	pings.Wait()
 	<-time.After(2 * time.Second) // what it gives back is on its way
 	for _, s := range lost {
 		if err := s.Release(context.Background()); !errors.Is(err, ErrLost) {
