@@ -161,7 +161,7 @@ func TestADeadPartyBreaksTheBarrier(t *testing.T) {
 		}
 		dead.Cut() // while it is on its way
 		died := time.Now()
-		is(b.T, (<-waits).err, ErrBroken)
+		is(b.T, get(b.T, "who waits for the dead", waits).err, ErrBroken)
 		if d := time.Since(died); d > DefaultLease+DefaultLease/20 {
 			b.T.Errorf("it took %v", d)
 		}

@@ -201,7 +201,7 @@ func TestWhoDiesIsPassedOver(t *testing.T) {
 		clients[0].Cut()
 		clients[1].Cut()
 		died := time.Now()
-		g := <-next
+		g := get(b.T, "the next", next)
 		if g.err != nil || g.Token() <= holder.Token() {
 			b.T.Error(g.err)
 		}
