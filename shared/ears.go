@@ -198,7 +198,7 @@ func (m *Manager) await(ctx context.Context, channel string, try func() (done bo
 		done, again, err := try()
 		switch {
 		case errors.Is(err, queue.ErrUnavailable):
-			again, done = wait, false
+			again = wait
 			wait = min(2*wait, time.Second)
 		case err != nil || done:
 			return err

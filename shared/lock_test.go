@@ -304,21 +304,18 @@ func crowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func(
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			for ctx.Err() == nil {
-				h, err := ls[i%3].Acquire(ctx)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if inside.Add(1) != 1 && h.Context().Err() == nil {
-					t.Error("two are inside")
-				}
-				inside.Add(-1)
-				in.Add(1)
-				if err := h.Release(ctx); err != nil && !errors.Is(err, ErrLost) {
-					t.Error(err)
-				}
+			h, err := ls[i%3].Acquire(ctx)
+			if err != nil {
+				t.Error(err)
 				return
+			}
+			if inside.Add(1) != 1 && h.Context().Err() == nil {
+				t.Error("two are inside")
+			}
+			inside.Add(-1)
+			in.Add(1)
+			if err := h.Release(ctx); err != nil && !errors.Is(err, ErrLost) {
+				t.Error(err)
 			}
 		})
 	}

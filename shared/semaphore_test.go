@@ -64,7 +64,7 @@ func TestSemaphoreOfAnotherSize(t *testing.T) {
 		if err := h.Release(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if h, err = three.Acquire(ctx); err != nil { // nobody uses it
+		if _, err = three.Acquire(ctx); err != nil { // nobody uses it
 			t.Fatal(err)
 		}
 		_, _, err = two.TryAcquire(ctx)
