@@ -169,7 +169,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	pages = append(pages, "../README.md", "../examples/python-producer/README.md")
-	code := regexp.MustCompile("(?s)\n```.*?\n```\n")
+	code := regexp.MustCompile("(?s)\n```.*?\n```\n|`[^`\n]+`")
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`) // no colon: nothing outside
 	links := 0
 	for _, page := range pages {

@@ -3,6 +3,7 @@
 package examples_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -214,6 +215,42 @@ produced 2
 produced 3
 produced 4
 `)
+	})
+}
+
+func TestLeader(t *testing.T) {
+	bin := build(t, "leader")
+	onBothStores(t, func(t *testing.T, url string) {
+		equal(t, run(t, url, bin), "ada would lead\nada leads\nada wrote 1\nada wrote 2\nada wrote 3\nada steps down\n")
+	})
+	t.Run("killed", func(t *testing.T) {
+		url := "redis://" + redistest.Start(t).Addr()
+		ada := exec.CommandContext(t.Context(), bin, "-name", "ada", "-writes", "1000000")
+		ada.Env = environ(url)
+		out, err := ada.StdoutPipe()
+		if err == nil {
+			err = ada.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrote := 0 // by ada, last
+		lines := bufio.NewScanner(out)
+		for wrote < 2 && lines.Scan() {
+			_, _ = fmt.Sscanf(lines.Text(), "ada wrote %d", &wrote)
+		}
+		time.AfterFunc(time.Second, func() { _ = ada.Process.Kill() }) // while bob waits, or before he comes
+		said := run(t, url, bin, "-name", "bob", "-writes", "2")
+		for lines.Scan() {
+			_, _ = fmt.Sscanf(lines.Text(), "ada wrote %d", &wrote)
+		}
+		_ = ada.Wait() // it was killed
+		var first, second int
+		_, err = fmt.Sscanf(said, "bob would lead\nbob leads\nbob wrote %d\nbob wrote %d\nbob steps down\n", &first, &second)
+		// What ada wrote last may be in Redis and not on her output.
+		if err != nil || first <= wrote || first > wrote+2 || second != first+1 {
+			t.Errorf("ada wrote up to %d and was killed; bob says (%v):\n%s", wrote, err, said)
+		}
 	})
 }
 

@@ -22,6 +22,8 @@ type Manager struct {
 	name     string // of this manager among all: who holds something is known by it
 	defaults settings
 	ears     *ears
+	keeper   *keeper
+	mail     *mail
 	number   atomic.Int64 // of the last batch that was sent
 	verbs    lanes[*verb]
 	swaps    lanes[*swap]
@@ -43,13 +45,16 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := settings{ttl: defaultTTL}.with(opts)
+	defaults, err := settings{ttl: defaultTTL, lease: DefaultLease}.with(opts)
 	if err != nil {
 		return nil, err
 	}
 	m := &Manager{store: s, name: managerName(), defaults: defaults}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.ears = newEars(m)
+	m.keeper = newKeeper(m)
+	m.mail = newMail(m)
+	m.closers = append(m.closers, m.keeper.close)
 	m.verbs = lanes[*verb]{m: m, serve: m.serveVerbs}
 	m.swaps = lanes[*swap]{m: m, serve: m.serveSwaps}
 	return m, nil

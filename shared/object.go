@@ -15,6 +15,7 @@ type object struct {
 	kind, name string
 	root       string // what its keys begin with, and the channel that hints at its changes
 	ttl        time.Duration
+	lease      time.Duration // of what is held of it
 }
 
 // open checks the name, which may be a reference, and the options. It sends nothing.
@@ -32,7 +33,7 @@ func (m *Manager) open(kind, name string, opts []Option) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
-	return object{m: m, kind: kind, name: name, root: store.SharedRoot(kind, name), ttl: s.ttl}, nil
+	return object{m: m, kind: kind, name: name, root: store.SharedRoot(kind, name), ttl: s.ttl, lease: s.lease}, nil
 }
 
 // Name is the name it was opened by.

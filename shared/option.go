@@ -15,8 +15,9 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // settings are what options set.
 type settings struct {
-	ttl time.Duration // 0 is for ever
-	err error
+	ttl   time.Duration // 0 is for ever
+	lease time.Duration
+	err   error
 }
 
 // Option is how an object is kept. Given to [New] it holds for all objects that the

@@ -56,6 +56,7 @@ func cases() []benchCase {
 		{"map-auto", "the same, chunks as the system chooses", mapSize(0), 3, mapCase(0)},
 		{"imap-100", "the same, one value after the other, chunks of 100", mapSize(100), 1, imapCase(100)},
 		{"calls", "pool: submit and await one by one, 64 at a time, two worker processes", callsSize, 1, callsCase},
+		{"lock", "a lock handed over between two processes, and a bare round trip between them", lockSize, 3, lockCase},
 		{"memory", "pool: memory of the process that runs a long Map", memorySize, 1, memoryCase},
 		{"local", "pool in the process: no-op functions, then wait for all", localSize, 3, localCase(localPools.Noops)},
 		{"local-value", "pool in the process: functions with a value, all awaited", localSize, 3, localCase(localPools.Values)},

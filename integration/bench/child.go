@@ -26,6 +26,7 @@ const childEnv = "CENOTE_BENCH_CHILD"
 type childJob struct {
 	Addr  string // of Redis
 	Items int    // of the Map that it runs; 0 makes it a worker
+	Locks int    // how often it takes the lock, instead
 }
 
 // child does the job that the environment gives, if it does, and reports whether.
@@ -40,6 +41,9 @@ func child(ctx context.Context) (did bool, err error) {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: job.Addr, PoolSize: poolSize, ReadTimeout: 10 * time.Second})
 	defer rdb.Close()
+	if job.Locks > 0 {
+		return true, runLocks(ctx, rdb, job.Locks)
+	}
 	if job.Items == 0 {
 		return true, runWorker(ctx, rdb)
 	}

@@ -21,6 +21,10 @@ const (
 	plainRate     = "tasks_per_s_plain_drain"
 	memoryFirst   = "mib_of_the_submitter_in_the_first_tenth"
 	memoryLast    = "mib_of_the_submitter_in_the_last_tenth"
+	handOverP50   = "release_to_acquired_p50_us"
+	handOverP99   = "release_to_acquired_p99_us"
+	tripP50       = "bare_round_trip_p50_us"
+	tripP99       = "bare_round_trip_p99_us"
 	taskCount     = "tasks" // how many tasks were used
 )
 
@@ -55,4 +59,8 @@ var shown = []metricKind{
 	{idleReads, "round trips/s", true},
 	{memoryFirst, "MiB of the submitter, in the first tenth", true},
 	{memoryLast, "MiB of the submitter, in the last tenth", true},
+	{handOverP50, "us, release -> acquired p50", true},
+	{handOverP99, "us, release -> acquired p99", true},
+	{tripP50, "us, bare round trip beside it p50", true},
+	{tripP99, "us, bare round trip beside it p99", true},
 }

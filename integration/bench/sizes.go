@@ -73,6 +73,19 @@ func latencySize(system string, m mode) int {
 	return 2000
 }
 
+// lockSize is in hand-overs.
+func lockSize(system string, m mode) int {
+	switch {
+	case system != "cenote":
+		return 0
+	case m.tiny:
+		return 5
+	case m.quick:
+		return 500
+	}
+	return 2000
+}
+
 // bytesSize: a quarter of 100,000 fills hash tables as well as 100,000 does.
 func bytesSize(system string, m mode) int {
 	switch {

@@ -64,6 +64,7 @@ func targets() []target {
 		{"Map in measured chunks against the best fixed size", 0.8, false, "x", bestMap},
 		{"64 calls at a time against Python's Pool", 1.5, false, "x", over("calls", rate, "python")},
 		{"memory of a long Map, its last tenth against its first", 1.2, true, "x", within("memory", memoryLast, "memory", memoryFirst)},
+		{"a lock's hand-over p50 against a bare round trip", 2, true, "x", within("lock", handOverP50, "lock", tripP50)},
 		{"no-op functions in the process against pond", 0.5, false, "x", over("local", rate, "pond")},
 		{"functions with a value in the process against pond", 1, false, "x", over("local-value", rate, "pond")},
 		{"tasks with a value in the process against pond", 1, false, "x", over("local-task", rate, "pond")},

@@ -42,7 +42,7 @@ func play(text string) int {
 		var c *producer.Client
 		if c, err = producer.New(rdb); err == nil {
 			defer c.Close()
-			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "partner": partner}[sc.Part]
+			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "partner": partner, "sharer": share}[sc.Part]
 			err = part(sc, rdb, c)
 		}
 	}

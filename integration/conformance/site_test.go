@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
 	"os"
@@ -40,7 +41,8 @@ func (s *site) client() *producer.Client {
 type process struct {
 	*proctest.Process
 	t   testing.TB
-	in  io.Closer // its standard input: closed, it comes to its end
+	in  io.WriteCloser // its standard input: closed, it comes to its end
+	out *bufio.Reader  // its standard output
 	log string
 }
 
@@ -70,6 +72,13 @@ func (s *site) play(sc script) *process {
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		s.t.Fatal(err)
 	}
+	out, w, err := os.Pipe() // not the command's own, which is closed when the process ends, read or not
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = out.Close() })
+	defer w.Close() // the child has its own
+	p.out, cmd.Stdout = bufio.NewReader(out), w
 	if p.Process, err = proctest.Start(cmd); err != nil {
 		s.t.Fatal(err)
 	}

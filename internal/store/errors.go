@@ -85,5 +85,5 @@ func isPassing(msg string) bool {
 
 func isNetwork(err error) bool {
 	var ne net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &ne) || errors.Is(err, redis.ErrPoolTimeout)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.As(err, &ne) || errors.Is(err, redis.ErrPoolTimeout)
 }

@@ -71,6 +71,18 @@ func Root(name string, partition uint16) string {
 //   - :turn STR, the manager that may change a value before all others; expires soon
 //   - :line ZSET, managers by when they lined up for a turn; expires soon
 //   - :from:<m> STR, the number of manager m's last batch, and what it came to; expires soon
+//
+// The keys of what is held, behind a root; all expire:
+//   - :alive, a ZSET of tickets by the end of their lease: who holds or waits
+//   - :line, a ZSET, and :held, a HASH ticket -> token, of a lock or semaphore
+//   - :size, a STR, the permits of a semaphore that is in use
+//   - :token, a STR, the last token that was given
+//   - :freed:<ticket>, a STR, what was given back a moment ago
+//   - :round and :in, HASHes, the state of a barrier and who has arrived at it
+//   - :out:<n>, a HASH, who met in round n; :quit:<arrival>, a STR, who gave up
+//
+// The root itself is a HASH of an event (on, turn) and of a fenced value (token, value),
+// which expires unless it is to be kept for ever.
 func SharedRoot(kind, name string) string { return prefix + "shared:" + kind + ":{" + name + "}" }
 
 // Line is where the tasks of one consumer group wait and run: a partition of a
