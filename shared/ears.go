@@ -35,46 +35,57 @@ type ear struct {
 	isUp  bool
 	next  chan struct{} // closed by the next hint
 	users int
-	idle  bool // nobody has waited since the last look
+	idle  bool         // nobody has waited since the last look
+	take  func(string) // takes what the hints say, instead of next; may be nil
 }
 
 func newEars(m *Manager) *ears { return &ears{m: m, heard: map[string]*ear{}} }
 
 // open begins to listen to the channel, and returns when it is heard.
 func (es *ears) open(ctx context.Context, channel string) (*ear, error) {
+	e, _, err := es.openTaking(ctx, channel, nil)
+	return e, err
+}
+
+// openTaking is open with a function that takes what the hints say: only the standing of
+// the subscription rings, since it may be that hints were missed. was says that the channel
+// was heard already.
+func (es *ears) openTaking(ctx context.Context, channel string, take func(string)) (e *ear, was bool, err error) {
 	es.mu.Lock()
 	if es.m.life.Err() != nil {
 		es.mu.Unlock()
-		return nil, errClosed
+		return nil, false, errClosed
 	}
 	if es.sub == nil {
 		es.sub = es.m.store.Hints(es.m.life)
 		es.m.work.Go(es.receive)
 		es.m.work.Go(es.keep)
 	}
-	e, sub := es.heard[channel], es.sub
+	e = es.heard[channel]
+	sub := es.sub
 	made := e == nil
 	if made {
-		e = &ear{up: make(chan struct{}), next: make(chan struct{})}
+		e = &ear{up: make(chan struct{}), next: make(chan struct{}), take: take}
 		es.heard[channel] = e
 	}
 	e.users++
 	e.idle = false
+	was = e.isUp
 	es.mu.Unlock()
 	if made {
 		_ = sub.Add(ctx, channel) // what fails is tried again by itself
 	}
 	select {
 	case <-e.up:
-		return e, nil
+		return e, was, nil
 	case <-es.m.life.Done():
 		es.leave(e)
-		return nil, errClosed
+		return nil, false, errClosed
 	case <-ctx.Done():
 		es.leave(e)
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	case <-time.After(slowTick):
-		return e, nil // Redis may be away: who waits looks now and then
+		return e, false, nil // Redis may be away: who waits looks now and then
 	}
 }
 
@@ -93,13 +104,19 @@ func (es *ears) rung(e *ear) <-chan struct{} {
 
 func (es *ears) receive() {
 	for es.m.life.Err() == nil {
-		channel, _, stands, err := es.sub.Receive(es.m.life)
+		channel, text, stands, err := es.sub.Receive(es.m.life)
 		if err != nil {
 			pause(es.m.life, 100*time.Millisecond)
 			continue
 		}
 		es.mu.Lock()
-		if e := es.heard[channel]; e != nil {
+		e := es.heard[channel]
+		if e != nil && e.take != nil && !stands {
+			es.mu.Unlock()
+			e.take(text)
+			continue
+		}
+		if e != nil {
 			if stands && !e.isUp {
 				e.isUp = true
 				close(e.up)

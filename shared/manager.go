@@ -1,9 +1,3 @@
-// Package shared is what the processes of one machine share in memory, for processes on
-// many machines: values, counters, arrays, dictionaries, lists, queues, pipes, locks,
-// semaphores, events and barriers, kept in Redis. docs/shared.md says what they promise.
-//
-// A [Manager] opens them by name. Whoever opens the same name has the same object, so
-// that a task may be given the names of those it is to work on.
 package shared
 
 import (
@@ -17,16 +11,18 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cenote-go/cenote/internal/store"
-	"github.com/cenote-go/cenote/queue"
 )
 
 // Manager opens shared objects. One is enough for a program: all objects wait for
 // changes over its one connection. Its methods, and those of the objects, may be called
 // concurrently.
 type Manager struct {
-	store *store.Store
-	name  string // of this manager among all: who holds something is known by it
-	ears  *ears
+	store    *store.Store
+	name     string // of this manager among all: who holds something is known by it
+	defaults settings
+	ears     *ears
+	keeper   *keeper
+	mail     *mail
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -37,15 +33,23 @@ type Manager struct {
 	closers []func(context.Context) error // what Close gives back, the last first
 }
 
-// New makes a manager over rdb, which stays the caller's to close, after the manager.
-func New(rdb redis.UniversalClient) (*Manager, error) {
+// New makes a manager over rdb, which stays the caller's to close, after the manager. The
+// options hold for all that it opens and that is not opened with others.
+func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	s, err := store.New(rdb)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{store: s, name: managerName()}
+	defaults, err := settings{ttl: defaultTTL, lease: DefaultLease}.with(opts)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{store: s, name: managerName(), defaults: defaults}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.ears = newEars(m)
+	m.keeper = newKeeper(m)
+	m.mail = newMail(m)
+	m.closers = append(m.closers, m.keeper.close)
 	return m, nil
 }
 
@@ -85,5 +89,3 @@ func (m *Manager) Close(ctx context.Context) error {
 	m.work.Wait()
 	return first
 }
-
-var errClosed = fmt.Errorf("%w: the manager", queue.ErrClosed)
