@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -23,6 +24,7 @@ type Manager struct {
 	ears     *ears
 	keeper   *keeper
 	mail     *mail
+	handles  atomic.Uint64 // of queues and pipes that were opened
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -31,6 +33,7 @@ type Manager struct {
 	mu      sync.Mutex
 	closed  bool
 	closers []func(context.Context) error // what Close gives back, the last first
+	lanes   map[*tubeLane]struct{}        // of queues and pipes: those that have calls under way
 }
 
 // New makes a manager over rdb, which stays the caller's to close, after the manager. The
@@ -49,7 +52,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	m.ears = newEars(m)
 	m.keeper = newKeeper(m)
 	m.mail = newMail(m)
-	m.closers = append(m.closers, m.keeper.close)
+	m.closers = append(m.closers, m.keeper.close, m.closeLanes)
 	return m, nil
 }
 

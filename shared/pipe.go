@@ -38,13 +38,13 @@ func OpenPipe[T any](m *Manager, name string, opts ...Option) (*Pipe[T], error) 
 // An end that was closed, or whose owner has died, is not to be had again before the other
 // one was closed as well: that is [queue.ErrClosed]. Then both begin anew. An end whose
 // peer is gone already reads what the peer has left.
-func (p *Pipe[T]) A(ctx context.Context, opts ...LeaseOption) (*PipeEnd[T], error) {
-	return p.take(ctx, ":a", ":b", opts)
+func (p *Pipe[T]) A(ctx context.Context) (*PipeEnd[T], error) {
+	return p.take(ctx, ":a", ":b")
 }
 
 // B makes end B the caller's, as A does.
-func (p *Pipe[T]) B(ctx context.Context, opts ...LeaseOption) (*PipeEnd[T], error) {
-	return p.take(ctx, ":b", ":a", opts)
+func (p *Pipe[T]) B(ctx context.Context) (*PipeEnd[T], error) {
+	return p.take(ctx, ":b", ":a")
 }
 
 // Delete deletes the pipe with all that is in it. Its owners have lost their ends.
@@ -55,12 +55,8 @@ func (p *Pipe[T]) Delete(ctx context.Context) error {
 	}))
 }
 
-func (p *Pipe[T]) take(ctx context.Context, mine, other string, opts []LeaseOption) (*PipeEnd[T], error) {
-	lease, err := leaseOf(opts)
-	if err != nil {
-		return nil, err
-	}
-	h, err := p.m.keeper.take(ctx, leased{tubeLeases, p.root, lease}, nil)
+func (p *Pipe[T]) take(ctx context.Context, mine, other string) (*PipeEnd[T], error) {
+	h, err := p.m.keeper.take(ctx, leased{tubeLeases, p.root, p.lease}, nil)
 	if err != nil {
 		return nil, p.about(err)
 	}
@@ -70,7 +66,7 @@ func (p *Pipe[T]) take(ctx context.Context, mine, other string, opts []LeaseOpti
 	var r []string
 	err = p.m.await(ctx, "", func() (bool, time.Duration, error) {
 		sent = time.Now()
-		r, err = p.m.store.Do(ctx, openVerb, p.root, append(e.out.common(), h.ticket, lease.Milliseconds())...)
+		r, err = p.m.store.Do(ctx, openVerb, p.root, append(e.out.common(), h.ticket, p.lease.Milliseconds())...)
 		return true, 0, err
 	})
 	switch {
@@ -154,7 +150,7 @@ func (e *PipeEnd[T]) Poll(ctx context.Context) (bool, error) {
 	}
 	n := 0
 	err := e.p.m.await(ctx, "", func() (bool, time.Duration, error) {
-		r, err := e.in.reply(e.p.m.store.Do(ctx, lookVerb, e.in.base+e.in.dir, e.in.size))
+		r, err := e.in.reply(e.p.m.store.Do(ctx, lookVerb, e.in.root+e.in.dir, e.in.size))
 		if err == nil {
 			n = count(r[0])
 		}

@@ -110,7 +110,7 @@ func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
 // called more than once, and is not undone.
 func (q *Queue[T]) CloseSend(ctx context.Context) error {
 	return q.t.about(q.t.ask(ctx, func() error {
-		_, err := q.t.reply(q.t.m.store.Do(ctx, closeVerb, q.t.base, q.t.common()...))
+		_, err := q.t.reply(q.t.m.store.Do(ctx, closeVerb, q.t.root, q.t.common()...))
 		return err
 	}))
 }
@@ -128,7 +128,7 @@ func (q *Queue[T]) TaskDone(ctx context.Context) error {
 func (q *Queue[T]) Join(ctx context.Context) error {
 	t := q.t
 	ask := func(ctx context.Context, wait bool) (bool, error) {
-		r, err := t.reply(t.m.store.Do(ctx, joinVerb, t.base, append(t.common(), t.me, flag(wait))...))
+		r, err := t.reply(t.m.store.Do(ctx, joinVerb, t.root, append(t.common(), t.me, flag(wait))...))
 		return err == nil && r[0] == "0", err
 	}
 	err := t.m.await(ctx, t.channel(joiners), func() (bool, time.Duration, error) {
@@ -150,7 +150,7 @@ type Stats struct {
 func (q *Queue[T]) Stats(ctx context.Context) (s Stats, err error) {
 	t := q.t
 	err = t.ask(ctx, func() error {
-		r, err := t.reply(t.m.store.Do(ctx, lookVerb, t.base, t.size))
+		r, err := t.reply(t.m.store.Do(ctx, lookVerb, t.root, t.size))
 		if err == nil {
 			s = Stats{count(r[0]), count(r[1]), count(r[2]), r[3] != ""}
 		}
@@ -182,7 +182,7 @@ func (q *Queue[T]) Full(ctx context.Context) (bool, error) {
 // new one.
 func (q *Queue[T]) Delete(ctx context.Context) error {
 	return q.t.about(q.t.ask(ctx, func() error {
-		_, err := q.t.m.store.Do(ctx, wipeVerb, q.t.base)
+		_, err := q.t.m.store.Do(ctx, wipeVerb, q.t.root)
 		return err
 	}))
 }

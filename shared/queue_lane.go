@@ -311,7 +311,7 @@ func (l *tubeLane) carry(calls []*call, waits bool) (all bool, again time.Durati
 	sent := time.Now()
 	var reply []string
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		reply, err = m.store.Do(m.life, l.verb, l.t.base, args...)
+		reply, err = m.store.Do(m.life, l.verb, l.t.root, args...)
 		if !errors.Is(err, queue.ErrUnavailable) || m.life.Err() != nil || time.Since(sent) > tellFor {
 			break
 		}

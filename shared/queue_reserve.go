@@ -21,18 +21,15 @@ type Reserved[T any] struct {
 }
 
 // Reserve takes the first item as Get does, but as a loan: it is done with Ack, and goes
-// back with Return, or when the process dies, its lease after that. A reserved item takes
+// back with Return, or when the process dies, its [Lease] after that. A reserved item takes
 // no place in the queue: there is room for another. One that comes back is put in front
 // even of a full queue, whose Len is then above maxsize.
 //
 // An item that cannot be decoded is done, and the error says why it is of no use.
-func (q *Queue[T]) Reserve(ctx context.Context, opts ...LeaseOption) (*Reserved[T], error) {
-	lease, err := leaseOf(opts)
-	if err != nil {
-		return nil, err
-	}
+func (q *Queue[T]) Reserve(ctx context.Context) (*Reserved[T], error) {
+	lease := q.t.lease
 	for {
-		h, err := q.t.m.keeper.take(ctx, leased{tubeLeases, q.t.base, lease}, nil)
+		h, err := q.t.m.keeper.take(ctx, leased{tubeLeases, q.t.root, lease}, nil)
 		if err != nil {
 			return nil, q.t.about(err)
 		}

@@ -33,16 +33,16 @@ const (
 // tube is a queue of bytes, or one direction of a pipe, as one handle sees it.
 type tube struct {
 	object
-	base, dir string // see _queue.lua
-	size      int
-	me        string // no other handle's
-	end       *grip  // nil for a queue
+	dir  string // see _queue.lua
+	size int
+	me   string // no other handle's
+	end  *grip  // nil for a queue
 
 	puts, gets *tubeLane
 }
 
 func newTube(o object, dir string, size int, e *grip) *tube {
-	t := &tube{object: o, base: o.root, dir: dir, size: size, end: e}
+	t := &tube{object: o, dir: dir, size: size, end: e}
 	t.me = o.m.name + "." + strconv.FormatUint(o.m.handles.Add(1), 36)
 	t.puts = newTubeLane(t, putVerb, putWay{}, putters)
 	t.gets = newTubeLane(t, takeVerb, takeWay{t}, getters)
@@ -53,7 +53,7 @@ func newTube(o object, dir string, size int, e *grip) *tube {
 func (t *tube) common() []any { return []any{t.dir, t.size, t.keep()} }
 
 // channel is where this handle is rung that waits in the line.
-func (t *tube) channel(line string) string { return t.base + t.dir + ":" + line + ":" + t.me }
+func (t *tube) channel(line string) string { return t.root + t.dir + ":" + line + ":" + t.me }
 
 // ticket is that of the end of the pipe, if it is one.
 func (t *tube) ticket() string {

@@ -4,7 +4,8 @@
 -- ('0': any number), and `keep`, how long the object is kept unused, in ms, as a text
 -- ('0': for ever).
 -- KEYS 1 the object's root; of a pipe a HASH: `:a` and `:b`, the tickets of its ends while
---      they are owned, `shut:a` and `shut:b` once they are no more
+--      they are owned, `was:a` and `was:b` those that released them last, `shut:a` and
+--      `shut:b` once they are no more
 -- The root of a queue or direction is a HASH: `size`, `closed`, `keep`, `open` (items put
 -- and not done), `ids` (the number of the last reservation).
 local base, root = KEYS[1], KEYS[1] .. dir

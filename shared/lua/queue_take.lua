@@ -39,7 +39,7 @@ if dir ~= '' and redis.call('HGET', base, other(dir)) ~= ARGV[8] then return {'l
 local open = tonumber(conf[3] or 0)
 local done = math.min(open, tonumber(ARGV[9]))
 local settled, mine, returned, at = done, {}, 0, 10
-for _ = 1, ARGV[at] do
+for _ = 1, tonumber(ARGV[at]) do
   at = at + 1
   redis.call('ZREM', alive, ARGV[at])
   local ok = redis.call('HDEL', held, ARGV[at])
@@ -48,7 +48,7 @@ for _ = 1, ARGV[at] do
 end
 at = at + 1
 local tickets = {}
-for _ = 1, ARGV[at] do
+for _ = 1, tonumber(ARGV[at]) do
   at = at + 1
   redis.call('ZREM', alive, ARGV[at])
   tickets[#tickets + 1] = ARGV[at]
