@@ -30,6 +30,9 @@ type script struct {
 	Lease time.Duration
 	Dir   string // of a door
 	IDs   map[string]queue.TaskID
+
+	Queue string // shared by that name, or a pipe
+	Items int    // of a queue's producer
 }
 
 func play(text string) int {
@@ -41,7 +44,7 @@ func play(text string) int {
 		var c *producer.Client
 		if c, err = producer.New(rdb); err == nil {
 			defer c.Close()
-			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave}[sc.Part]
+			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "putter": putAll, "getter": getAll, "echo": echo}[sc.Part]
 			err = part(sc, rdb, c)
 		}
 	}
