@@ -67,7 +67,8 @@ func (m *queueModel) step(b *tubeBed, r *rapid.T, q *Queue[int], n int) {
 	}
 	pick := func() (h *Reserved[int]) {
 		i := rapid.IntRange(0, len(m.held)-1).Draw(r, "reservation")
-		h, m.held = m.held[i], slices.Delete(m.held, i, i+1)
+		h = m.held[i]
+		m.held = slices.Delete(m.held, i, i+1)
 		return h
 	}
 	switch verb := rapid.SampledFrom([]string{"put", "put", "put", "get", "get", "reserve", "ack", "return", "done", "look", "close"}).Draw(r, "verb"); verb {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +87,26 @@ func TestTubeProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	case "drain":
+		q, err := OpenQueue[int](m, "q", 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Get(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.TaskDone(ctx); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(part[2])
+		var all sync.WaitGroup
+		for range n {
+			all.Go(func() {
+				for range q.All(ctx) {
+				}
+			})
+		}
+		all.Wait()
 	case "get":
 		q, err := OpenQueue[int](m, "q", 0)
 		if err != nil {
