@@ -73,7 +73,7 @@ func TestAClosedPipeIsReadToItsEnd(t *testing.T) {
 		b.is(tubeWait(b, own), queue.ErrClosed)
 		b.is(a.Send(b.ctx, "x"), queue.ErrClosed)
 		b.receives(z, "last")
-		if _, err := z.Recv(b.ctx); err != io.EOF {
+		if _, err := z.Recv(b.ctx); !errors.Is(err, io.EOF) {
 			b.Errorf("%v after the end", err)
 		}
 		b.is(z.Send(b.ctx, "x"), io.ErrClosedPipe)

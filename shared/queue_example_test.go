@@ -2,6 +2,7 @@ package shared_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -121,7 +122,7 @@ func ExamplePipe() {
 	}
 	fmt.Println(a.Recv(ctx))
 	_, err = a.Recv(ctx)
-	fmt.Println(err == io.EOF)
+	fmt.Println(errors.Is(err, io.EOF))
 	// Output:
 	// you asked: how deep is it? <nil>
 	// true

@@ -121,7 +121,7 @@ func (c *lossyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.cut.Load() {
 		c.l.lost.Add(1)
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return 0, io.EOF
 	}
 	return n, err

@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -221,7 +222,7 @@ func TestThePeerOfADeadEndReadsToItsEnd(t *testing.T) {
 	b.is(err, ErrTaken)
 	end := tubeRun(func() error { _, err := z.Recv(b.ctx); return err })
 	peer.Kill()
-	if err := tubeWait(b, end); err != io.EOF {
+	if err := tubeWait(b, end); !errors.Is(err, io.EOF) {
 		b.Errorf("Recv: %v", err)
 	}
 	b.is(z.Send(b.ctx, "x"), io.ErrClosedPipe)

@@ -26,7 +26,7 @@ func main() {
 	defer site.Close()
 	m, err := shared.New(local.Redis())
 	check(err)
-	defer m.Close(ctx)
+	defer func() { check(m.Close(ctx)) }()
 	frontier, err := shared.OpenQueue[string](m, "frontier", 0) // a bound could stop all walkers at once
 	check(err)
 	titles, err := shared.OpenQueue[string](m, "titles", 4)

@@ -49,7 +49,7 @@ func read(ctx context.Context, url string) (title string, links []string, err er
 	if err != nil {
 		return "", nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var page strings.Builder
 	if _, err := io.Copy(&page, resp.Body); err != nil {
 		return "", nil, err

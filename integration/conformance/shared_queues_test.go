@@ -71,7 +71,7 @@ func echo(sc script, rdb *redis.Client, _ *producer.Client) error {
 		for {
 			v, err := end.Recv(ctx)
 			switch {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return end.Close(ctx)
 			case err != nil:
 				return err
@@ -256,7 +256,7 @@ var sharedQueueRows = []row{
 				continue
 			}
 			peer.Kill()
-			if _, err := a.Recv(b.ctx); err != io.EOF {
+			if _, err := a.Recv(b.ctx); !errors.Is(err, io.EOF) {
 				b.Errorf("after the peer was killed: %v", err)
 			}
 			is(b, a.Send(b.ctx, "x"), io.ErrClosedPipe)
