@@ -254,6 +254,21 @@ func TestLeader(t *testing.T) {
 	})
 }
 
+func TestCrawler(t *testing.T) {
+	bin := build(t, "crawler")
+	onBothStores(t, func(t *testing.T, url string) {
+		for range 2 { // nothing is left behind that would stop the second one
+			equal(t, run(t, url, bin), `/ 2 links
+/caves 3 links
+/caves/dos-ojos 2 links
+/caves/sac-actun 1 links
+/rivers 2 links
+/rivers/usumacinta 1 links
+`)
+		}
+	})
+}
+
 func TestChunks(t *testing.T) {
 	bin := build(t, "chunks")
 	want := `  1000 numbers, their squares add up to 332833500

@@ -291,7 +291,7 @@ func TestALockOfAClosedManager(t *testing.T) {
 	})
 }
 
-// crowd has n goroutines over some managers acquire, with nobody in time, and let each other in.
+// lockCrowd has n goroutines over some managers acquire, with nobody in time, and let each other in.
 func lockCrowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func()) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 2*within)

@@ -28,6 +28,7 @@ type Manager struct {
 	verbs    lanes[*verb]
 	swaps    lanes[*swap]
 	desk     desk
+	handles  atomic.Uint64 // of queues and pipes that were opened
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -36,6 +37,7 @@ type Manager struct {
 	mu      sync.Mutex
 	closed  bool
 	closers []func(context.Context) error // what Close gives back, the last first
+	lanes   map[*tubeLane]struct{}        // of queues and pipes: those that have calls under way
 }
 
 // New makes a manager over rdb, which stays the caller's to close, after the manager. The
@@ -54,9 +56,9 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Manager, error) {
 	m.ears = newEars(m)
 	m.keeper = newKeeper(m)
 	m.mail = newMail(m)
-	m.closers = append(m.closers, m.keeper.close)
 	m.verbs = lanes[*verb]{m: m, serve: m.serveVerbs}
 	m.swaps = lanes[*swap]{m: m, serve: m.serveSwaps}
+	m.closers = append(m.closers, m.keeper.close, m.closeLanes)
 	return m, nil
 }
 

@@ -31,6 +31,9 @@ type script struct {
 	Dir   string // of a door
 	Job   string // of a partner
 	IDs   map[string]queue.TaskID
+
+	Queue string // shared by that name, or a pipe
+	Items int    // of a queue's producer
 }
 
 func play(text string) int {
@@ -42,7 +45,7 @@ func play(text string) int {
 		var c *producer.Client
 		if c, err = producer.New(rdb); err == nil {
 			defer c.Close()
-			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "partner": partner, "sharer": share}[sc.Part]
+			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "partner": partner, "sharer": share, "putter": putAll, "getter": getAll, "echo": echo}[sc.Part]
 			err = part(sc, rdb, c)
 		}
 	}

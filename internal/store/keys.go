@@ -83,6 +83,15 @@ func Root(name string, partition uint16) string {
 //
 // The root itself is a HASH of an event (on, turn) and of a fenced value (token, value),
 // which expires unless it is to be kept for ever.
+//
+// The keys of a queue, and of each direction of a pipe, which is :a or :b behind the root;
+// all expire, as the object is told:
+//   - the root itself, a HASH: size, closed, keep, open, ids; of a pipe the tickets of its ends
+//   - :items, a LIST, what waits; :held, a HASH ticket -> what is reserved
+//   - :alive, a ZSET of tickets by the end of their lease
+//   - :getters, :putters, :joiners, ZSETs of callers by when they came: who waits to be rung,
+//     each over the channel of the line's name, a colon and its own
+//   - :put:<c> and :took:<c>, a STR and a LIST, what caller c's last batch came to, for an hour
 func SharedRoot(kind, name string) string { return prefix + "shared:" + kind + ":{" + name + "}" }
 
 // Line is where the tasks of one consumer group wait and run: a partition of a
