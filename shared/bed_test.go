@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,5 +100,40 @@ func wants[T comparable](b *bed, what string, got, want T) {
 	b.t.Helper()
 	if got != want {
 		b.t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// forgetful is a program whose replies get lost: every other script is sent again, as
+// go-redis does when a connection breaks before the reply has come.
+func (b *bed) forgetful(opts ...Option) *Manager {
+	b.t.Helper()
+	rdb := redis.NewClient(b.options())
+	rdb.AddHook(&resending{})
+	m, err := New(rdb, opts...)
+	b.ok(err)
+	b.t.Cleanup(func() {
+		if err := m.Close(context.Background()); err != nil {
+			b.t.Error(err)
+		}
+		_ = rdb.Close()
+	})
+	return m
+}
+
+type resending struct{ n atomic.Int64 }
+
+func (*resending) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*resending) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (r *resending) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && cmd.Name() == "evalsha" && r.n.Add(1)%2 == 0 {
+			err = next(ctx, cmd)
+		}
+		return err
 	}
 }

@@ -291,8 +291,8 @@ func TestALockOfAClosedManager(t *testing.T) {
 	})
 }
 
-// crowd has n goroutines over some managers acquire, with nobody in time, and let each other in.
-func crowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func()) {
+// lockCrowd has n goroutines over some managers acquire, with nobody in time, and let each other in.
+func lockCrowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func()) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 2*within)
 	defer stop()
@@ -332,12 +332,12 @@ func crowd(t *testing.T, n int, dial func() redis.UniversalClient, disturb func(
 
 func TestHundredsWaitWhileRedisRestarts(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	crowd(t, 300, func() redis.UniversalClient { return s.Client() }, s.Restart)
+	lockCrowd(t, 300, func() redis.UniversalClient { return s.Client() }, s.Restart)
 }
 
 func TestHundredsWaitWhileRedisForgets(t *testing.T) {
 	s := redistest.Start(t)
-	crowd(t, 100, func() redis.UniversalClient { return s.Client() }, s.Restart)
+	lockCrowd(t, 100, func() redis.UniversalClient { return s.Client() }, s.Restart)
 }
 
 func TestNobodyNeedsToBeTold(t *testing.T) {

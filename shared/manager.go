@@ -27,6 +27,7 @@ type Manager struct {
 	number   atomic.Int64 // of the last batch that was sent
 	verbs    lanes[*verb]
 	swaps    lanes[*swap]
+	desk     desk
 
 	life context.Context // ends with Close
 	end  context.CancelFunc

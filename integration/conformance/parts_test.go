@@ -29,6 +29,7 @@ type script struct {
 	Slots int    // of a worker
 	Lease time.Duration
 	Dir   string // of a door
+	Job   string // of a partner
 	IDs   map[string]queue.TaskID
 }
 
@@ -41,7 +42,7 @@ func play(text string) int {
 		var c *producer.Client
 		if c, err = producer.New(rdb); err == nil {
 			defer c.Close()
-			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "sharer": share}[sc.Part]
+			part := map[string]func(script, *redis.Client, *producer.Client) error{"worker": work, "reader": reopen, "leaver": leave, "sharer": share, "partner": partner}[sc.Part]
 			err = part(sc, rdb, c)
 		}
 	}

@@ -20,7 +20,7 @@ type row struct {
 }
 
 // rows is the table.
-var rows = sorted(callRows, lifeRows, mapRows, callbackRows, cancelRows, waitRows, errorRows, farRows, sharedLockRows)
+var rows = sorted(callRows, lifeRows, mapRows, callbackRows, cancelRows, waitRows, errorRows, farRows, valueRows, sharedLockRows)
 
 func (r row) number() int {
 	n, err := strconv.Atoi(strings.TrimPrefix(r.name, "C"))

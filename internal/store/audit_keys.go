@@ -164,6 +164,9 @@ func (a *audit) stray(ctx context.Context, key string) error {
 	if err != nil || ttl != -1 { // it expires, or has done so
 		return a.explain(err)
 	}
+	if part, ok := sharedPart(key); ok {
+		return a.sharedAge(ctx, key, part)
+	}
 	f := Finding{Damage: DamageUnknown, Key: key, Text: "no such key is known, it belongs to no queue, and it never expires"}
 	if link {
 		f.Damage, f.Text = DamageExpiry, "it should expire and does not"
@@ -175,6 +178,47 @@ func (a *audit) stray(ctx context.Context, key string) error {
 			f.Mended = "expires now"
 			a.Mended++
 		}
+	}
+	return a.found(ctx, f)
+}
+
+// sharedKeep are the parts of shared objects that always expire, with the time they get.
+var sharedKeep = map[string]time.Duration{
+	"from": 10 * time.Minute, "turn": 250 * time.Millisecond, "line": time.Minute,
+	"size": time.Hour, "token": 30 * 24 * time.Hour, "freed": time.Minute,
+	"round": time.Hour, "out": 10 * time.Minute, "quit": time.Minute,
+}
+
+// sharedPart is what part of a shared object a key is, see [SharedRoot]; "" for that by
+// which it is there.
+func sharedPart(key string) (part string, ok bool) {
+	rest, ok := strings.CutPrefix(key, prefix+"shared:")
+	if !ok {
+		return "", false
+	}
+	_, rest, ok = strings.Cut(rest, ":{")
+	if !ok {
+		return "", false
+	}
+	_, rest, ok = strings.Cut(rest, "}")
+	part, _, _ = strings.Cut(strings.TrimPrefix(rest, ":"), ":")
+	return part, ok
+}
+
+// sharedAge is about a key of a shared object that does not expire: whoever opened it may
+// have asked for that.
+func (a *audit) sharedAge(ctx context.Context, key, part string) error {
+	keep := sharedKeep[part]
+	if keep == 0 {
+		return nil
+	}
+	f := Finding{Damage: DamageExpiry, Key: key, Text: "it should expire and does not"}
+	if a.o.Repair {
+		if err := a.rdb.PExpire(ctx, key, keep).Err(); err != nil {
+			return a.explain(err)
+		}
+		f.Mended = "expires now"
+		a.Mended++
 	}
 	return a.found(ctx, f)
 }

@@ -249,6 +249,19 @@ var damages = map[string]damage{
 		damage: store.DamageExpiry,
 		after:  func(n *town) { wants(n.t, "it expires", n.rdb.TTL(n.ctx(), "cenote:link:p").Val() > 0, true) },
 	},
+	"what a shared object remembers never expires": {
+		do: func(n *town) {
+			root := store.SharedRoot("counter", "c") // is to be kept for ever
+			n.rdb.Set(n.ctx(), root, "7", 0)
+			n.rdb.Set(n.ctx(), root+":from:m", "1 2:=7", 0)
+		},
+		damage: store.DamageExpiry,
+		after: func(n *town) {
+			root := store.SharedRoot("counter", "c")
+			wants(n.t, "what is remembered expires", n.rdb.TTL(n.ctx(), root+":from:m").Val() > 0, true)
+			wants(n.t, "the object expires", n.rdb.TTL(n.ctx(), root).Val() > 0, false)
+		},
+	},
 	"bundled says too much": {
 		do:     func(n *town) { n.rdb.Incr(n.ctx(), key("bundled")) },
 		damage: store.DamageBundled,

@@ -61,6 +61,17 @@ func Root(name string, partition uint16) string {
 // SharedRoot is what the keys of an object begin with that programs share, and the name
 // of the channel that hints at its changes. Its braces are the hash tag.
 //
+// The keys of an object, which expire all at once when it is not written for its time, and
+// what they hold; the scripts of the room above have more of each:
+//
+//   - the root itself: of a value a HASH of v, the value, and n, its version; of a counter
+//     a STR, the number; of an array a STR, its head and its elements; of a dictionary a
+//     HASH key -> value; of a list a LIST
+//   - :front STR, what place the first element of a list has, which moves as some leave there
+//   - :turn STR, the manager that may change a value before all others; expires soon
+//   - :line ZSET, managers by when they lined up for a turn; expires soon
+//   - :from:<m> STR, the number of manager m's last batch, and what it came to; expires soon
+//
 // The keys of what is held, behind a root; all expire:
 //   - :alive, a ZSET of tickets by the end of their lease: who holds or waits
 //   - :line, a ZSET, and :held, a HASH ticket -> token, of a lock or semaphore

@@ -15,8 +15,8 @@ type Role string
 
 // The roles.
 const (
-	RoleProducer  Role = "producer"  // submits, waits for outcomes, cancels
-	RoleConsumer  Role = "consumer"  // runs tasks
+	RoleProducer  Role = "producer"  // submits, waits for outcomes, cancels, shares objects
+	RoleConsumer  Role = "consumer"  // runs tasks, shares objects
 	RoleDashboard Role = "dashboard" // looks, and changes nothing
 	RoleAdmin     Role = "admin"     // looks, declares, cancels, audits and repairs, drops queues
 )
@@ -54,7 +54,7 @@ func (r Role) needs() (needs, error) {
 			keys: "~ ~tasks ~bell ~ready:* ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
 				"~common:* ~conf ~answer:* ~stops:* ~alive ~alone ~faults ~result:* %R~*",
 			channels:  "reply:* stops:*",
-			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%W~" + linkKey("*") + " +set)"},
+			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%W~" + linkKey("*") + " +set)", sharing},
 		}, nil
 	case RoleConsumer:
 		return needs{
@@ -63,7 +63,7 @@ func (r Role) needs() (needs, error) {
 			commands:  "blmove get subscribe unsubscribe",
 			keys:      "~*",
 			channels:  "reply:* stops:* @*/stops:*",
-			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%R~" + linkKey("*") + " +get)"},
+			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%R~" + linkKey("*") + " +get)", sharing},
 		}, nil
 	case RoleDashboard:
 		return needs{
@@ -83,6 +83,11 @@ func (r Role) needs() (needs, error) {
 	}
 	return needs{}, fmt.Errorf("%w: %q is no role; choose one of %v", queue.ErrOption, r, Roles)
 }
+
+// sharing is what a user does who shares objects: the scripts are those of another room,
+// and so are the commands in them. These concern keys of shared objects only.
+const sharing = "(~" + prefix + "shared:* &" + prefix + "shared:* +eval +evalsha +@string +@hash +@list +@set +@sortedset +@stream " +
+	"+del +rename +unlink +exists +expire +pexpire +persist +ttl +pttl +type +time +publish +subscribe +unsubscribe)"
 
 var (
 	called = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'(?:, *'([A-Z]+)')?`)
