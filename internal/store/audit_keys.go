@@ -183,7 +183,11 @@ func (a *audit) stray(ctx context.Context, key string) error {
 }
 
 // sharedKeep are the parts of shared objects that always expire, with the time they get.
-var sharedKeep = map[string]time.Duration{"from": 10 * time.Minute, "turn": 250 * time.Millisecond, "line": time.Minute}
+var sharedKeep = map[string]time.Duration{
+	"from": 10 * time.Minute, "turn": 250 * time.Millisecond, "line": time.Minute,
+	"size": time.Hour, "token": 30 * 24 * time.Hour, "freed": time.Minute,
+	"round": time.Hour, "out": 10 * time.Minute, "quit": time.Minute,
+}
 
 // sharedPart is what part of a shared object a key is, see [SharedRoot]; "" for that by
 // which it is there.

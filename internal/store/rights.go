@@ -87,7 +87,7 @@ func (r Role) needs() (needs, error) {
 // sharing is what a user does who shares objects: the scripts are those of another room,
 // and so are the commands in them. These concern keys of shared objects only.
 const sharing = "(~" + prefix + "shared:* &" + prefix + "shared:* +eval +evalsha +@string +@hash +@list +@set +@sortedset +@stream " +
-	"+del +unlink +exists +expire +pexpire +persist +ttl +pttl +type +time +publish +subscribe +unsubscribe)"
+	"+del +rename +unlink +exists +expire +pexpire +persist +ttl +pttl +type +time +publish +subscribe +unsubscribe)"
 
 var (
 	called = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'(?:, *'([A-Z]+)')?`)
