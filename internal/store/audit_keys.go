@@ -187,6 +187,7 @@ var sharedKeep = map[string]time.Duration{
 	"from": 10 * time.Minute, "turn": 250 * time.Millisecond, "line": time.Minute,
 	"size": time.Hour, "token": 30 * 24 * time.Hour, "freed": time.Minute,
 	"round": time.Hour, "out": 10 * time.Minute, "quit": time.Minute,
+	"put": time.Hour, "took": time.Hour,
 }
 
 // sharedPart is what part of a shared object a key is, see [SharedRoot]; "" for that by
