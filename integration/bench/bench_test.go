@@ -18,6 +18,7 @@ import (
 
 // TestMain lets the test's own program be a worker process, as the benchmark's is.
 func TestMain(m *testing.M) {
+	pool.Child(incrementRoute())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	did, err := child(ctx)
 	stop()

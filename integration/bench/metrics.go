@@ -21,6 +21,7 @@ const (
 	plainRate     = "tasks_per_s_plain_drain"
 	memoryFirst   = "mib_of_the_submitter_in_the_first_tenth"
 	memoryLast    = "mib_of_the_submitter_in_the_last_tenth"
+	isolationCost = "us_per_task_above_a_goroutine"
 	taskCount     = "tasks" // how many tasks were used
 )
 
@@ -53,6 +54,7 @@ var shown = []metricKind{
 	{bytesWaiting, "bytes/waiting task", true},
 	{idleCommands, "Redis calls/s", true},
 	{idleReads, "round trips/s", true},
+	{isolationCost, "us/task above a goroutine", true},
 	{memoryFirst, "MiB of the submitter, in the first tenth", true},
 	{memoryLast, "MiB of the submitter, in the last tenth", true},
 }

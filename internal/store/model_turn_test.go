@@ -447,7 +447,7 @@ func (w *world) cancel(t *rapid.T) {
 	}
 	interrupt := rapid.Bool().Draw(t, "interrupt")
 	answers, _ := both(w, "cancel", func(s *side) ([]store.Answer, error) {
-		return s.s.Cancel(s.ctx, "q", 0, token, interrupt, ids)
+		return s.s.Cancel(s.ctx, "q", 0, token, queue.Cancellation{Interrupt: interrupt}, ids)
 	})
 	for i, id := range ids {
 		x := w.tasks[id]
