@@ -4,7 +4,12 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/cenote-go/cenote/pool"
 )
 
 // No test leaves a goroutine behind: a pool that was joined is gone.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	pool.NewChild(pool.ProcessConfig{Initializer: readyChild}, childRoutes()...)
+	goleak.VerifyTestMain(m)
+}
