@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -88,6 +89,7 @@ func die(_ context.Context, how string) (int, error) {
 	case "panic":
 		go func() { panic("in a goroutine of its own") }()
 	case "stack":
+		debug.SetMaxStack(1 << 20) // sooner than after a gigabyte
 		var f func(n int) int
 		f = func(n int) int { return f(n+1) + 1 }
 		return f(0), nil
@@ -126,7 +128,9 @@ func TestATaskThatEndsItsProcessIsBuriedAndThePoolGoesOn(t *testing.T) {
 	for how, want := range map[string]string{
 		"exit": "these are my last words", "kill": "killed", "segv": "SIGSEGV", "panic": "in a goroutine of its own", "stack": "stack overflow",
 	} {
+		began := time.Now()
 		_, err := dieTask.Call(soon(t), p, how)
+		t.Logf("%s: %v", how, time.Since(began))
 		if !errors.Is(err, queue.ErrWorkerLost) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "earlier crash 2") {
 			t.Errorf("%s: error %v; want the words %q and the crashes before", how, err, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/internal/run"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -176,6 +177,9 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	}
 	var o *queue.Outcome // nil: t.data is the value
 	v := t.verdict(m, u.tries, err)
+	if child.IsBroken(err) {
+		v = queue.Verdict{Kind: queue.VerdictDead}
+	}
 	if crash, ok := errors.AsType[*queue.CrashError](err); ok {
 		v = t.crashed(crash)
 	}
@@ -204,7 +208,10 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	if next != nil && !p.hurry && p.broken == nil {
 		p.accept(next)
 	}
-	if o != nil {
+	if child.IsBroken(err) {
+		t.promise.Fail(err)
+		t.keep = 0
+	} else if o != nil {
 		t.promise.Resolve(o)
 	} else {
 		t.promise.ResolveDirect(int(t.attempt), t.data)

@@ -2,6 +2,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -132,7 +133,7 @@ func (c *Crew) failure(err error) {
 	if c.failed < c.cfg.Tries {
 		return
 	}
-	c.broken = fmt.Errorf("%w: %d child processes in a row did not start: %w", queue.ErrPoolBroken, c.failed, err)
+	c.broken = &brokenError{fmt.Errorf("%w: %d child processes in a row did not start: %w", queue.ErrPoolBroken, c.failed, err)}
 	if !c.cfg.Persist {
 		c.nobody()
 		for _, k := range c.idle {
@@ -147,6 +148,17 @@ func (c *Crew) failure(err error) {
 		c.cfg.Broken(broken)
 		c.mu.Lock()
 	}
+}
+
+// brokenError is why the crew runs no tasks. It tells that from the error of a handler.
+type brokenError struct{ error }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
+// IsBroken reports whether err is a crew's own, as children do not start: no handler ran.
+func IsBroken(err error) bool {
+	_, ok := errors.AsType[*brokenError](err)
+	return ok
 }
 
 // nobody tells the waiting tasks that no child will come. c.mu is held.

@@ -137,7 +137,7 @@ func (o *output) flush() {
 	if len(o.line) == 0 {
 		return
 	}
-	if o.keep && (bytes.HasPrefix(o.line, []byte("panic: ")) || bytes.HasPrefix(o.line, []byte("fatal error: "))) {
+	if o.keep && (bytes.HasPrefix(o.line, []byte("panic: ")) || bytes.HasPrefix(o.line, []byte("fatal error: ")) || bytes.HasPrefix(o.line, []byte("SIG"))) {
 		o.first = string(o.line)
 	}
 	if r := o.kid.task.Load(); r != nil && r.host != nil && r.lines.Load() <= maxOutput {
