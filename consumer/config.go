@@ -146,11 +146,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxCrashes < 0 || c.KeepDead < 0 || c.MaxMessage < 0 {
 		return c, fmt.Errorf("%w: MaxCrashes is %d, KeepDead %v, MaxMessage %d; none may be negative", queue.ErrOption, c.MaxCrashes, c.KeepDead, c.MaxMessage)
 	}
-	if c.Processes != nil {
-		if err := c.Processes.check(); err != nil {
-			return c, err
-		}
-	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}

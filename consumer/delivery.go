@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/internal/run"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -200,7 +201,7 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 		w.stats.crashed.Add(1)
 		note.Crashes++
 		v, err = w.afterCrash(note.Crashes, crash)
-	case err != nil && errors.Is(err, queue.ErrPoolBroken) && !queue.IsTaskError(err):
+	case child.IsBroken(err):
 		v.Kind = queue.VerdictGiveBack // no child process: others may have some
 	case err != nil:
 		v = queue.Decide(err, queue.Attempt{

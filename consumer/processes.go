@@ -56,29 +56,46 @@ type Processes struct {
 	Env []string
 }
 
-// Child serves the tasks of the routes if this process is a child of a worker, and does
-// not return then; elsewhere it does nothing. It is for a main, or a TestMain, that does
-// other things before it makes a worker with Processes: call it first, with all routes
-// that the program's workers have, and what [Processes.Initializer] is, or nil.
-func Child(initializer func(ctx context.Context) error, routes ...queue.Route) error {
-	if !child.Is() {
-		return nil
-	}
-	mux, err := queue.NewMux(routes)
-	if err != nil {
-		return err
-	}
-	child.Serve(mux, initializer)
-	return nil
+// Child is for a program that has a worker with Processes, as the first thing in main,
+// and for its tests in TestMain: a process that is a child of such a worker runs tasks with
+// the handlers of the routes there and never returns. In any other process Child does nothing.
+// Give it all routes that the program's workers have.
+func Child(routes ...queue.Route) { NewChild(Processes{}, routes...) }
+
+// NewChild is [Child] with the Initializer of p, whose other fields are not looked at.
+func NewChild(p Processes, routes ...queue.Route) {
+	child.ServeIfChild("consumer.Child", p.Initializer, routes)
 }
 
 // config is that of the worker's crew.
-func (p *Processes) config(mux *queue.Mux, size int) child.Config {
+func (p *Processes) config(mux *queue.Mux, size int, name string) child.Config {
 	return child.Config{
-		Mux: mux, Children: size, Persist: true,
+		Name: name, Mux: mux, Children: size, Persist: true,
 		Spare: p.Spare, MaxTasks: p.MaxTasks, MaxLifetime: p.MaxLifetime, MaxMemory: p.MaxMemory,
 		KillAfter: p.KillAfter, StartTimeout: p.StartTimeout, Env: p.Env,
 	}
+}
+
+// isolate makes the worker one with child processes, if it is to be. In a child of such a
+// worker it serves and does not return.
+func (w *Worker) isolate(routes []queue.Route) error {
+	if w.cfg.Processes == nil {
+		return nil
+	}
+	w.crewName = child.NameOf("worker", routes)
+	if child.Is() && child.Name() == w.crewName && !child.Serving() {
+		child.Serve(w.mux, w.cfg.Processes.Initializer)
+	}
+	if child.Is() && !child.Serving() {
+		return fmt.Errorf("%w: this process is a child of another worker or pool; call consumer.Child(routes...) first in main, with the routes of all", queue.ErrOption)
+	}
+	return w.childConfig().Check()
+}
+
+func (w *Worker) childConfig() child.Config {
+	cfg := w.cfg.Processes.config(w.mux, w.cfg.Concurrency, w.crewName)
+	cfg.Broken, cfg.Mended = w.childless, w.childful
+	return cfg
 }
 
 // raise starts the children, if handlers run in such.
@@ -86,9 +103,7 @@ func (w *Worker) raise() error {
 	if w.cfg.Processes == nil {
 		return nil
 	}
-	cfg := w.cfg.Processes.config(w.mux, w.cfg.Concurrency)
-	cfg.Broken, cfg.Mended = w.childless, w.childful
-	crew, err := child.New(cfg)
+	crew, err := child.New(w.childConfig())
 	if err != nil {
 		return err
 	}

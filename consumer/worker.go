@@ -36,7 +36,8 @@ type Worker struct {
 	mux   *queue.Mux
 	crew  *run.Crew
 
-	unwell error // why it takes no tasks; under slots.mu
+	crewName string // of the children's crew
+	unwell   error  // why it takes no tasks; under slots.mu
 
 	children *child.Crew   // nil if handlers are goroutines; made by Run
 	handler  queue.Handler // what runs tasks: mux, or children within the middleware
@@ -93,6 +94,9 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 		heeds:  make(chan heeding, 16),
 	}
 	w.handler = mux
+	if err := w.isolate(routes); err != nil {
+		return nil, err
+	}
 	w.links = links{store: s, patience: cfg.Lease, known: map[string]*link{}}
 	w.slots.size, w.slots.strict, w.slots.mostAhead = cfg.Concurrency, cfg.Strict, max(cfg.LookAhead, 0)
 	return w, nil

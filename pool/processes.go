@@ -2,8 +2,6 @@ package pool
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"runtime"
 	"slices"
@@ -108,10 +106,10 @@ func NewProcesses(cfg ProcessConfig, routes ...queue.Route) (*ProcessPool, error
 	if err != nil {
 		return nil, err
 	}
-	name := crewName(routes)
-	if child.Is() && !serving.Load() {
+	name := child.NameOf("pool", routes)
+	if child.Is() && !child.Serving() {
 		if child.Name() == name {
-			serve(p.mux, cfg.Initializer)
+			child.Serve(p.mux, cfg.Initializer)
 		}
 		// The child is another pool's, whose turn comes later in this program.
 		p.broken = fmt.Errorf("%w: this process is a child of another pool; call pool.Child(routes...) first in main", queue.ErrOption)
@@ -139,17 +137,6 @@ func NewProcesses(cfg ProcessConfig, routes ...queue.Route) (*ProcessPool, error
 		close(out.done)
 	}()
 	return out, nil
-}
-
-// crewName is what the children of a pool with these routes are called.
-func crewName(routes []queue.Route) string {
-	var types []string
-	for _, r := range routes {
-		types = append(types, r.Type)
-	}
-	slices.Sort(types)
-	sum := sha256.Sum256(fmt.Append(nil, types))
-	return hex.EncodeToString(sum[:8])
 }
 
 // Submit accepts m, which belongs to the pool from then on. A pool that was closed

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cenote-go/cenote/pool"
 )
 
 // TestMain lets the test's own program be a worker process, as the benchmark's is.

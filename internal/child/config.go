@@ -28,18 +28,22 @@ type Config struct {
 	Env          []string      // "NAME=value" for the children, besides what they get anyway
 	Tries        int           // how often in a row a start may fail. Default: 3
 
-	// Broken is called once, in a goroutine of the crew, when starts have failed Tries times in a row. Unless
-	// Persist, the crew starts no child from then on, and tasks fail with the error,
-	// which is a queue.ErrPoolBroken.
+	// Broken is called once, in a goroutine of the crew, when starts have failed Tries times
+	// in a row. From then on tasks fail with the error, for which IsBroken holds, and no
+	// child is started.
 	Broken func(err error)
-	// Persist makes the crew go on trying, at longer and longer intervals up to 30 s;
-	// tasks wait. Mended is called when a start succeeds after Broken was called.
+	// Persist makes the crew broken only if it has no child left, and go on trying, at longer
+	// and longer intervals up to 30 s. Mended is called when a start succeeds after
+	// Broken was called.
 	Persist bool
 	Mended  func()
 }
 
 // termGrace is how long a child may take after SIGTERM, until SIGKILL.
 const termGrace = time.Second
+
+// Check says what is wrong with c, if anything is.
+func (c Config) Check() error { return c.complete() }
 
 func (c *Config) complete() error {
 	switch {

@@ -130,12 +130,12 @@ func (c *Crew) failure(err error) {
 		c.pause = nil
 		c.balance()
 	})
-	if c.failed < c.cfg.Tries {
+	if c.failed < c.cfg.Tries || c.cfg.Persist && len(c.idle)+c.busy > 0 { // a few are better than none
 		return
 	}
 	c.broken = &brokenError{fmt.Errorf("%w: %d child processes in a row did not start: %w", queue.ErrPoolBroken, c.failed, err)}
+	c.nobody()
 	if !c.cfg.Persist {
-		c.nobody()
 		for _, k := range c.idle {
 			k.retire()
 		}
@@ -209,7 +209,7 @@ func (c *Crew) get(ctx context.Context) (*kid, uint64, error) {
 	case c.closed:
 		c.mu.Unlock()
 		return nil, 0, errClosed
-	case c.broken != nil && !c.cfg.Persist:
+	case c.broken != nil:
 		err := c.broken
 		c.mu.Unlock()
 		return nil, 0, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenote-go/cenote/queue"
@@ -24,14 +25,41 @@ const (
 	fdOut = 4
 )
 
-// name is what the parent calls its tasks, if this process is a child.
-var name, isChild = os.LookupEnv(Variable)
+// name is what the parent calls its tasks, if this process is a child. The variable is
+// taken away at once: what this process starts, at whatever time, is an ordinary program.
+var name, isChild = func() (string, bool) {
+	name, ok := os.LookupEnv(Variable)
+	_ = os.Unsetenv(Variable)
+	return name, ok
+}()
 
 // Is reports whether this process is a child.
 func Is() bool { return isChild }
 
 // Name is the Config.Name of the crew that this child is of.
 func Name() string { return name }
+
+// serving is set when this process serves as a child: whatever a handler does then, it
+// gets no children.
+var serving atomic.Bool
+
+// Serving reports whether Serve was called.
+func Serving() bool { return serving.Load() }
+
+// ServeIfChild makes a process that is a child, and does not serve yet, run tasks with the
+// handlers of the routes. In any other it does nothing. who is the function that a program
+// called, for what is said of bad routes.
+func ServeIfChild(who string, init func(ctx context.Context) error, routes []queue.Route) {
+	if !isChild || serving.Load() {
+		return
+	}
+	mux, err := queue.NewMux(routes)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", who, err)
+		os.Exit(2)
+	}
+	Serve(mux, init)
+}
 
 // server is the child's side of the pipes.
 type server struct {
@@ -54,8 +82,8 @@ type answer chan []byte
 // sends, with the mux, after init, which may be nil, has succeeded. It does not return:
 // the process ends when its parent is gone or does not need it any more.
 func Serve(mux *queue.Mux, init func(ctx context.Context) error) {
+	serving.Store(true)
 	settle()
-	_ = os.Unsetenv(Variable) // what a handler starts is an ordinary program
 	s := &server{mux: mux, turns: make(chan *turn, 64), open: map[uint64]*turn{}, asked: map[uint64]answer{}, known: map[string]any{}}
 	in := os.NewFile(fdIn, "requests")
 	go s.listen(bufio.NewReaderSize(in, 64<<10)) // from now on the child dies with its parent

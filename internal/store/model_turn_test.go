@@ -468,7 +468,7 @@ func (w *world) cancel(t *rapid.T) {
 			if w.stops[x.holder.name] == nil {
 				w.stops[x.holder.name] = map[queue.TaskID]store.Wish{}
 			}
-			w.stops[x.holder.name][id] = store.Wish{ID: id, Interrupt: interrupt, Token: token}
+			w.stops[x.holder.name][id] = store.Wish{ID: id, Cancellation: queue.Cancellation{Interrupt: interrupt}, Token: token}
 			w.stopEnd[x.holder.name] = w.now + (3 * time.Second).Milliseconds()
 		default:
 			want = store.AnswerBefore
