@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ var (
 	spinTask  = queue.NewTask[string, int]("child.spin")
 	sayTask   = queue.NewTask[int, int]("child.say")
 	spawnTask = queue.NewTask[string, int]("child.spawn")
+	eatTask   = queue.NewTask[int, int]("child.eat")
 	nestTask  = queue.NewTask[int, int]("child.nest")
 	idleTask  = queue.NewTask[int, int]("child.noop")
 	errDying  = errors.New("dying")
@@ -62,6 +64,17 @@ func childRoutes() []queue.Route {
 				return 0, err
 			}
 			return cmd.Process.Pid, nil
+		}),
+		eatTask.Handler(func(ctx context.Context, mib int) (int, error) {
+			var all [][]byte
+			for range mib {
+				all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Millisecond):
+				}
+			}
+			return len(all), nil
 		}),
 		nestTask.Handler(func(context.Context, int) (int, error) {
 			_, err := pool.Processes(1, childRoutes()...)
@@ -115,6 +128,10 @@ func processes(t testing.TB, cfg pool.ProcessConfig) *pool.ProcessPool {
 		}
 	})
 	return p
+}
+
+func soonOf(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
 }
 
 func soon(t testing.TB) context.Context {
@@ -253,6 +270,17 @@ func TestChildrenThatDoNotStartBreakThePool(t *testing.T) {
 			t.Fatalf("children %v are left", p.PIDs())
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestATaskThatEatsTheMemoryIsKilled(t *testing.T) {
+	p := processes(t, pool.ProcessConfig{Workers: 1, MaxMemory: 200 << 20, MaxCrashes: 1})
+	_, err := eatTask.Call(soon(t), p, 8<<10)
+	if !errors.Is(err, queue.ErrOutOfMemory) || !errors.Is(err, queue.ErrWorkerLost) {
+		t.Errorf("error %v", err)
+	}
+	if n, err := idleTask.Call(soon(t), p, 7); n != 7 || err != nil {
+		t.Errorf("afterwards: %d, %v", n, err)
 	}
 }
 

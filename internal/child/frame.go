@@ -56,7 +56,7 @@ func appendUint(b []byte, v uint64) []byte {
 
 func appendBin[T []byte | string](b []byte, v T) []byte {
 	if len(v) < 1<<8 {
-		b = append(b, 0xc4, byte(len(v)))
+		b = append(b, 0xc4, byte(len(v))) //nolint:gosec // less than 256
 	} else {
 		b = binary.BigEndian.AppendUint32(append(b, 0xc6), uint32(len(v))) //nolint:gosec // endFrame checks
 	}

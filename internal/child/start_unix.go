@@ -17,7 +17,7 @@ func usage(s *os.ProcessState) (sig string, maxRSS int64) {
 		sig = w.Signal().String()
 	}
 	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
-		maxRSS = int64(u.Maxrss) * rssUnit
+		maxRSS = int64(u.Maxrss) * rssUnit //nolint:unconvert // it is narrower on some machines
 	}
 	return sig, maxRSS
 }
