@@ -29,8 +29,8 @@ var (
 	nested = queue.NewTask[int, string]("nested")
 )
 
-// nobody is a client that is never used.
-var nobody = redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+// nobody makes a client that is never used.
+func nobody() *redis.Client { return redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) }
 
 func isolated() []queue.Route {
 	return []queue.Route{
@@ -67,7 +67,7 @@ func isolated() []queue.Route {
 		}),
 		variable.Handler(func(_ context.Context, name string) (string, error) { return os.Getenv(name), nil }),
 		nested.Handler(func(context.Context, int) (string, error) {
-			_, err := consumer.New(nobody, consumer.Config{Concurrency: 1, Processes: &consumer.Processes{}}, isolated()...)
+			_, err := consumer.New(nobody(), consumer.Config{Concurrency: 1, Processes: &consumer.Processes{}}, isolated()...)
 			return fmt.Sprint(err), nil
 		}),
 	}
@@ -269,8 +269,10 @@ func TestAWorkerThatStopsKillsItsChildren(t *testing.T) {
 }
 
 func TestBadProcesses(t *testing.T) {
+	rdb := nobody()
+	defer rdb.Close()
 	for _, p := range []consumer.Processes{{MaxTasks: -1}, {MaxLifetime: -1}, {MaxMemory: -1}, {KillAfter: -1}, {StartTimeout: -1}, {Env: []string{"X"}}, {Env: []string{"REDIS_URL=x"}}} {
-		if _, err := consumer.New(nobody, consumer.Config{Concurrency: 1, Processes: &p}, isolated()...); !errors.Is(err, queue.ErrOption) {
+		if _, err := consumer.New(rdb, consumer.Config{Concurrency: 1, Processes: &p}, isolated()...); !errors.Is(err, queue.ErrOption) {
 			t.Errorf("%+v: %v", p, err)
 		}
 	}
