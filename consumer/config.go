@@ -67,8 +67,15 @@ type Config struct {
 	// is full. Default: false; see [queue.ErrEvicts].
 	AllowEviction bool
 
-	// Middleware wraps every handler, the first one outermost. Default: none.
+	// Middleware wraps every handler, the first one outermost. With Processes it stays in
+	// this process, around the way to the child and back, and sees a chunk of a Map as
+	// one message. Default: none.
 	Middleware []queue.Middleware
+
+	// Processes makes handlers run in child processes, which can be killed, one task in
+	// each at a time, and Concurrency of them at once. Default: nil, they are goroutines of
+	// this process.
+	Processes *Processes
 
 	// Seal opens tasks and seals their outcomes. Set aside as dead, with
 	// [queue.ErrUnauthenticated], is a task that it does not open. Default: none; sealed tasks

@@ -98,9 +98,15 @@ func (p *port) heed(wishes []store.Wish) {
 		}
 		delete(open, x.ID)
 		answer := store.AnswerLate
-		if x.Interrupt {
+		switch {
+		case x.Kill && p.w.children == nil:
+			answer = store.AnswerDeaf
+		case x.Interrupt:
 			d.attempt.End(queue.ErrCancelled)
 			answer = store.AnswerStopped
+			if x.Kill {
+				p.w.children.Kill((*host)(d), x.Grace)
+			}
 		}
 		replies = append(replies, store.Reply{Wish: x, Answer: answer})
 	}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/internal/run"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -86,7 +88,7 @@ func (d *delivery) Run() {
 		return
 	}
 	began := time.Now()
-	handler := queue.Handler(w.mux)
+	handler := w.handler
 	if m.Type == relayType {
 		handler = queue.HandlerFunc(func(ctx context.Context, m *queue.Message) ([]byte, error) { return w.relay(ctx, m, d.sealed) })
 	}
@@ -193,7 +195,15 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 	note := d.claimed.Note
 	attempt := note.Attempts + 1
 	v := queue.Verdict{Kind: queue.VerdictDone}
-	if err != nil {
+	crash, crashed := errors.AsType[*queue.CrashError](err)
+	switch {
+	case crashed:
+		w.stats.crashed.Add(1)
+		note.Crashes++
+		v, err = w.afterCrash(note.Crashes, crash)
+	case child.IsBroken(err):
+		v.Kind = queue.VerdictGiveBack // no child process: others may have some
+	case err != nil:
 		v = queue.Decide(err, queue.Attempt{
 			Number: attempt, Crashes: note.Crashes, Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64(), //nolint:gosec // jitter
 		})
@@ -212,7 +222,9 @@ func (d *delivery) end(m *queue.Message, value []byte, err error, took time.Dura
 		}
 	case queue.VerdictRetry:
 		w.stats.retried.Add(1)
-		note.Attempts = attempt
+		if !crashed { // errors and crashes have separate budgets
+			note.Attempts = attempt
+		}
 		e.Note = note
 		e.Outcome = w.mux.Failure(m, queue.StateDead, attempt, err)
 	case queue.VerdictDead:

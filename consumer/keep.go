@@ -152,6 +152,11 @@ func (p *port) lapse(life int) {
 		s.emptying = nil
 	}
 	n := p.cancelRunning(queue.ErrLeaseLost)
+	if c := p.w.children; c != nil { // before others may have the tasks
+		for d := p.first; d != nil; d = d.next {
+			c.Kill((*host)(d), p.w.cfg.Lease/12)
+		}
+	}
 	p.signOn <- struct{}{} // there is room: it was taken out before the port was signed
 	p.w.stats.lapsed.Add(1)
 	p.w.log.Warn("lease lost: running tasks are cancelled, other workers take them over",

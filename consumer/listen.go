@@ -58,7 +58,7 @@ func (p *port) listen(ctx context.Context) {
 				d = &delivery{port: p, life: p.life, claimed: rung.Task}
 				p.belled[rung.Task.ID]++
 				s.held++
-				if room = s.held <= s.size+s.lent+s.ahead.want; !room {
+				if room = !s.shut && s.held <= s.size+s.lent+s.ahead.want; !room {
 					p.rung = true
 					s.hungry(p) // the line takes its turn when a slot is free
 				} else if !rung.More {

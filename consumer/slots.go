@@ -16,6 +16,7 @@ type slots struct {
 	mostAhead int  // tasks that may be held beyond those
 	strict    bool // serve the first hungry port, instead of sharing
 	stopped   bool // claim nothing more
+	shut      bool // claim nothing for now: no child process can be started
 
 	held      int   // tasks here: running or waiting in the crew
 	lent      int   // slots of those whose handlers let others have them, see host.Aside
@@ -31,10 +32,20 @@ type slots struct {
 // may come over the bells: a worker with few slots and many lines could serve
 // only those that it listens to, and one with a single busy line would leave
 // slots empty. What comes when there is no room goes back.
-func (s *slots) free() int { return s.size + s.lent + s.ahead.want - s.held - s.asked }
+func (s *slots) free() int {
+	if s.shut {
+		return 0
+	}
+	return s.size + s.lent + s.ahead.want - s.held - s.asked
+}
 
 // spare is how many slots stand empty.
-func (s *slots) spare() int { return s.size + s.lent - s.held - s.asked }
+func (s *slots) spare() int {
+	if s.shut {
+		return 0
+	}
+	return s.size + s.lent - s.held - s.asked
+}
 
 // grant says how many tasks p may claim now. s.mu is held.
 func (s *slots) grant(p *port) int {

@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/internal/run"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -34,7 +35,14 @@ type Worker struct {
 	store *store.Store
 	mux   *queue.Mux
 	crew  *run.Crew
-	log   *zap.Logger
+
+	crewName string // of the children's crew
+	unwell   error  // why it takes no tasks; under slots.mu
+
+	children *child.Crew   // nil if handlers are goroutines; made by Run
+	handler  queue.Handler // what runs tasks: mux, or children within the middleware
+
+	log *zap.Logger
 
 	ran    atomic.Bool
 	quiet  chan struct{} // closed by Quiet
@@ -85,6 +93,10 @@ func New(rdb redis.UniversalClient, cfg Config, routes ...queue.Route) (*Worker,
 		prefed: make(chan struct{}, 1),
 		heeds:  make(chan heeding, 16),
 	}
+	w.handler = mux
+	if err := w.isolate(routes); err != nil {
+		return nil, err
+	}
 	w.links = links{store: s, patience: cfg.Lease, known: map[string]*link{}}
 	w.slots.size, w.slots.strict, w.slots.mostAhead = cfg.Concurrency, cfg.Strict, max(cfg.LookAhead, 0)
 	return w, nil
@@ -100,10 +112,11 @@ type Stats struct {
 	Refused   int64 // endings that came too late: another worker had taken over
 	Recovered int64 // tasks taken over from lost workers
 	Lapsed    int64 // times this worker lost its own lease
+	Crashed   int64 // child processes lost with a task
 }
 
 type counters struct {
-	claimed, succeeded, retried, dead, givenBack, refused, recovered, lapsed atomic.Int64
+	claimed, succeeded, retried, dead, givenBack, refused, recovered, lapsed, crashed atomic.Int64
 }
 
 // Stats may be called at any time.
@@ -111,7 +124,7 @@ func (w *Worker) Stats() Stats {
 	c := &w.stats
 	return Stats{
 		Claimed: c.claimed.Load(), Succeeded: c.succeeded.Load(), Retried: c.retried.Load(), Dead: c.dead.Load(),
-		GivenBack: c.givenBack.Load(), Refused: c.refused.Load(), Recovered: c.recovered.Load(), Lapsed: c.lapsed.Load(),
+		GivenBack: c.givenBack.Load(), Refused: c.refused.Load(), Recovered: c.recovered.Load(), Lapsed: c.lapsed.Load(), Crashed: c.crashed.Load(),
 	}
 }
 
@@ -134,6 +147,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil { // told to stop before it began
 			err = nil
+		}
+		return errors.Join(err, w.leave())
+	}
+	if err := w.raise(); err != nil {
+		for _, p := range w.ports {
+			p.closeBell()
 		}
 		return errors.Join(err, w.leave())
 	}
@@ -178,6 +197,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	giveUpBells()
 	w.giveBackWaiting()
 	w.drain()
+	w.dismiss()
 	flushed := w.flush()
 	endNow()
 	w.wakeAll()
@@ -343,13 +363,23 @@ func (w *Worker) drain() {
 	}
 	w.slots.mu.Unlock()
 	w.log.Warn("grace is over, running tasks are cancelled and handed back", zap.Int("tasks", n))
-	// A handler that does not heed its context keeps its goroutine; its task is
-	// handed back all the same.
 	select {
 	case <-idle:
+		return
 	case <-time.After(stubborn):
-		w.log.Warn("handlers do not heed their context; their tasks are handed back while they still run")
 	}
+	if w.children != nil {
+		w.log.Warn("handlers do not heed their context; their processes are killed")
+		w.children.Terminate()
+		select {
+		case <-idle:
+			return
+		case <-time.After(stubborn): // a middleware, which is a goroutine
+		}
+	}
+	// A goroutine that does not heed its context stays; its task is handed back all the
+	// same.
+	w.log.Warn("handlers do not heed their context; their tasks are handed back while they still run")
 }
 
 const (

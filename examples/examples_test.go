@@ -254,6 +254,25 @@ func TestLeader(t *testing.T) {
 	})
 }
 
+// An image that takes more memory than a child may have costs that child, and nobody else.
+func TestThumbnails(t *testing.T) {
+	bin := build(t, "thumbnails")
+	equal(t, run(t, "", bin), `bomb.png     needs too much memory: its process was killed
+sample-1.png 200x150
+sample-2.png 400x300
+sample-3.png 600x450
+sample-4.png 800x600
+sample-5.png 1000x750
+sample-6.png 1200x900
+6 of 7 images have a thumbnail
+`)
+	from, to := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(from, "none.png"), []byte("no image"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, run(t, "", bin, from, to), "none.png     failed: png: invalid format: not a PNG file\n0 of 1 images have a thumbnail\n")
+}
+
 func TestCrawler(t *testing.T) {
 	bin := build(t, "crawler")
 	onBothStores(t, func(t *testing.T, url string) {

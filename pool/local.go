@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -16,13 +17,15 @@ import (
 // that the handler returned. A task that nobody has a handler for is refused when
 // it is submitted, with [queue.ErrUnknownType].
 type LocalPool struct {
-	cfg     Config
-	mux     *queue.Mux
-	types   map[string]bool
-	born    time.Time
-	life    context.Context // ends with Terminate
-	endLife context.CancelCauseFunc
-	done    chan struct{} // closed when everything has ended after Close
+	cfg        Config
+	mux        *queue.Mux
+	types      map[string]bool
+	born       time.Time
+	crew       *child.Crew     // runs the handlers; nil if goroutines of this process do
+	maxCrashes int             // of a crew
+	life       context.Context // ends with Terminate
+	endLife    context.CancelCauseFunc
+	done       chan struct{} // closed when everything has ended after Close
 
 	mu      sync.Mutex
 	size    int             // how many tasks may run at once
@@ -388,7 +391,7 @@ func (p *LocalPool) fail(err error) {
 // not wait: ctx is not looked at.
 func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Cancellation) ([]queue.CancelResult, error) {
 	results := make([]queue.CancelResult, len(ps))
-	if how.Kill {
+	if how.Kill && p.crew == nil {
 		return results, fmt.Errorf("%w: interrupt the task, or run it on child processes", queue.ErrNotKillable)
 	}
 	p.mu.Lock()
@@ -403,6 +406,9 @@ func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Can
 			results[i] = queue.CancelBeforeStart
 		case how.Interrupt:
 			t.turn.life.End(queue.ErrCancelled)
+			if how.Kill {
+				p.crew.Kill(t.turn, how.Grace)
+			}
 			results[i] = queue.CancelInterrupted
 		}
 	}

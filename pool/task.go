@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cenote-go/cenote/internal/child"
 	"github.com/cenote-go/cenote/internal/run"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -36,7 +37,8 @@ type task struct {
 	priority queue.Priority // fixed
 	direct   bool           // fixed: it does not travel as bytes
 	stage    stage
-	attempt  int32 // the one that runs, or the last one that did
+	attempt  int32   // the one that runs, or the last one that did
+	crashes  []error // how it has taken children along
 
 	handler queue.Handler  // who runs it, until it has ended
 	msg     *queue.Message // likewise; if not direct, its Payload is the wire form of the whole
@@ -53,11 +55,12 @@ type task struct {
 // turn is one attempt. It is the queue.Runner of its handler, and of the goroutines
 // that the handler leaves behind.
 type turn struct {
-	task *task
-	ctx  queue.HandlerContext // what its handler gets
-	life run.Lifetime         // ends when the attempt must
-	msg  *queue.Message       // the task's
-	nth  int32                // the attempt's number
+	task  *task
+	ctx   queue.HandlerContext // what its handler gets
+	life  run.Lifetime         // ends when the attempt must
+	msg   *queue.Message       // the task's
+	nth   int32                // how often the task has begun
+	tries int32                // the attempt's number: how often, but for crashes
 
 	// Under pool.mu:
 	over   bool
@@ -88,7 +91,11 @@ func (p *LocalPool) newTask(m *queue.Message) *task {
 		wire.Payload = m.AppendWire(nil)
 		m = &wire
 	}
-	t.init(p, m.ID, m, p.mux)
+	var h queue.Handler = p.mux
+	if p.crew != nil {
+		h = p.crew
+	}
+	t.init(p, m.ID, m, h)
 	return t
 }
 
@@ -131,6 +138,7 @@ func (t *task) begin(u *turn) {
 	t.stage = running
 	t.attempt++
 	t.turn, u.task, u.msg, u.nth = u, t, t.msg, t.attempt
+	u.tries = u.nth - int32(len(t.crashes)) //nolint:gosec // few
 }
 
 // run runs t's handler. However that ends, it calls end once, with the message as
@@ -168,11 +176,17 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 		next, err = t.follow(m, value)
 	}
 	var o *queue.Outcome // nil: t.data is the value
-	v := t.verdict(m, err)
+	v := t.verdict(m, u.tries, err)
+	if child.IsBroken(err) {
+		v = queue.Verdict{Kind: queue.VerdictDead}
+	}
+	if crash, ok := errors.AsType[*queue.CrashError](err); ok {
+		v = t.crashed(crash)
+	}
 	switch v.Kind {
 	case queue.VerdictDone:
 		if !t.direct {
-			o = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: int(t.attempt), Value: value, Codec: m.Codec}
+			o = &queue.Outcome{ID: m.ID, State: queue.StateSucceeded, Attempt: int(u.tries), Value: value, Codec: m.Codec}
 		}
 	case queue.VerdictCancel:
 		o = t.failure(queue.StateCancelled, err)
@@ -194,7 +208,10 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	if next != nil && !p.hurry && p.broken == nil {
 		p.accept(next)
 	}
-	if o != nil {
+	if child.IsBroken(err) {
+		t.promise.Fail(err)
+		t.keep = 0
+	} else if o != nil {
 		t.promise.Resolve(o)
 	} else {
 		t.promise.ResolveDirect(int(t.attempt), t.data)
@@ -217,11 +234,11 @@ func (t *task) follow(m *queue.Message, value []byte) (*task, error) {
 	return t.pool.newTask(next), nil
 }
 
-func (t *task) verdict(m *queue.Message, err error) queue.Verdict {
+func (t *task) verdict(m *queue.Message, tries int32, err error) queue.Verdict {
 	if err == nil {
 		return queue.Verdict{Kind: queue.VerdictDone}
 	}
-	a := queue.Attempt{Number: int(t.attempt), Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64()}
+	a := queue.Attempt{Number: int(tries), Retries: m.Retries, Backoff: m.Backoff, Jitter: rand.Float64()}
 	if e, ok := errors.AsType[*endError](err); ok && e.id != m.ID {
 		return queue.Decide(errOther, a)
 	}
@@ -235,13 +252,30 @@ func (t *task) verdict(m *queue.Message, err error) queue.Verdict {
 	return v
 }
 
+// crashed decides what becomes of the task, which has taken a child along: that is not
+// counted as a failed attempt.
+func (t *task) crashed(crash *queue.CrashError) queue.Verdict {
+	if len(t.crashes)+1 < t.pool.maxCrashes {
+		t.crashes = append(t.crashes, crash)
+		return queue.Verdict{Kind: queue.VerdictRetry}
+	}
+	crash.History = t.crashes
+	return queue.Verdict{Kind: queue.VerdictDead}
+}
+
 // errOther is any failure.
 var errOther = errors.New("failed")
+
+// tries is how many attempts there were, but for crashes. It is one at least, if the
+// task has begun.
+func (t *task) tries() int {
+	return max(int(t.attempt)-len(t.crashes), min(int(t.attempt), 1))
+}
 
 // failure is t's end with err.
 func (t *task) failure(s queue.State, err error) *queue.Outcome {
 	if !t.direct {
-		return t.pool.mux.Failure(t.msg, s, int(t.attempt), err)
+		return t.pool.mux.Failure(t.msg, s, t.tries(), err)
 	}
 	id := t.promise.ID()
 	if s != queue.StateDead {
@@ -254,7 +288,7 @@ func (t *task) failure(s queue.State, err error) *queue.Outcome {
 func (u *turn) Running() queue.Running {
 	deadline, _ := u.ctx.Deadline()
 	return queue.Running{
-		ID: u.task.promise.ID(), Type: u.msg.Type, Queue: u.msg.Queue, Attempt: int(u.nth),
+		ID: u.task.promise.ID(), Type: u.msg.Type, Queue: u.msg.Queue, Attempt: int(u.tries),
 		Token: uint64(u.nth), Headers: u.msg.Headers, Deadline: deadline, //nolint:gosec // a count
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -25,14 +24,11 @@ const (
 
 // Cancel calls tasks of list queues off; see [queue.Future.Cancel]. Tasks that wait
 // cost a round trip a thousand. A stream's task is every group's: it is refused with
-// [queue.ErrOption]. Workers run handlers as goroutines, so [queue.Kill] is refused
-// with [queue.ErrNotKillable]. An error about some of the tasks does not keep the
-// others from being cancelled.
+// [queue.ErrOption]. [queue.Kill] needs a worker with child processes (consumer.Config.Processes):
+// a task that runs on another one is left alone, and the error is [queue.ErrNotKillable]. An
+// error about some of the tasks does not keep the others from being cancelled.
 func (c *Client) Cancel(ctx context.Context, ps []*queue.Promise, how queue.Cancellation) ([]queue.CancelResult, error) {
 	results := make([]queue.CancelResult, len(ps))
-	if how.Kill {
-		return results, fmt.Errorf("%w: workers run handlers as goroutines; use queue.Interrupt", queue.ErrNotKillable)
-	}
 	if c.isClosed() {
 		return results, errClosed
 	}
@@ -58,7 +54,7 @@ func (c *Client) Cancel(ctx context.Context, ps []*queue.Promise, how queue.Canc
 	var mu sync.Mutex
 	for where, left := range at {
 		asks.Go(func() {
-			err := c.cancelAt(ctx, where, ps, left, how.Interrupt, results)
+			err := c.cancelAt(ctx, where, ps, left, how, results)
 			mu.Lock()
 			errs = append(errs, err)
 			mu.Unlock()
@@ -87,12 +83,13 @@ func (c *Client) cancellable(ctx context.Context, name string) error {
 
 // cancelAt asks about the promises ps[left...], which are of one partition, until
 // all is decided or ctx is done. What is heard of an answer only makes it ask sooner.
-func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, left []int, interrupt bool, results []queue.CancelResult) error {
-	token, heard, done, err := c.mail.ask(ctx, at)
+func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, left []int, how queue.Cancellation, results []queue.CancelResult) error {
+	token, heard, done, err := c.mail.ask(ctx, at, how)
 	if err != nil {
 		return err
 	}
 	defer done()
+	deaf := 0
 	patience := askSoon
 	again := time.NewTimer(patience)
 	defer again.Stop()
@@ -103,7 +100,7 @@ func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, le
 			for k, i := range some {
 				ids[k] = ps[i].ID()
 			}
-			answers, err := c.store.Cancel(ctx, at.queue, at.partition, token, interrupt, ids)
+			answers, err := c.store.Cancel(ctx, at.queue, at.partition, token, how, ids)
 			if err != nil {
 				return err
 			}
@@ -113,6 +110,8 @@ func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, le
 					wait = append(wait, i)
 				case store.AnswerStopped:
 					results[i] = queue.CancelInterrupted
+				case store.AnswerDeaf:
+					deaf++
 				case store.AnswerBefore:
 					results[i] = queue.CancelBeforeStart
 					o := queue.Failure(ids[k], queue.StateCancelled, 0, queue.ErrCancelled)
@@ -122,6 +121,9 @@ func (c *Client) cancelAt(ctx context.Context, at place, ps []*queue.Promise, le
 			}
 		}
 		if left = wait; len(left) == 0 {
+			if deaf > 0 {
+				return fmt.Errorf("%w: %d tasks run as goroutines of their worker; give it Config.Processes, or use queue.Interrupt", queue.ErrNotKillable, deaf)
+			}
 			return nil
 		}
 		again.Reset(patience)
@@ -151,14 +153,14 @@ func (c *Client) Forget(ctx context.Context, p *queue.Promise) error {
 
 // ask makes the token of a new question to the workers of a partition. heard gets a
 // value when one of them has answered; done ends the question.
-func (m *mailbox) ask(ctx context.Context, at place) (token string, heard <-chan struct{}, done func(), err error) {
+func (m *mailbox) ask(ctx context.Context, at place, how queue.Cancellation) (token string, heard <-chan struct{}, done func(), err error) {
 	if err := m.subscribe(ctx, at); err != nil {
 		return "", nil, nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked++
-	token = m.addr + "." + strconv.FormatUint(m.asked, 36)
+	token = store.Token(m.addr, m.asked, how)
 	news := make(chan struct{}, 1)
 	m.asks[token] = news
 	return token, news, func() {

@@ -92,6 +92,7 @@ var kindNames = map[string]error{
 	"encode":    ErrEncode,
 	"decode":    ErrDecode,
 	"lost":      ErrWorkerLost,
+	"memory":    ErrOutOfMemory,
 	"cancelled": ErrCancelled,
 	"expired":   ErrExpired,
 	"malformed": ErrMalformed,
@@ -102,7 +103,7 @@ var kindNames = map[string]error{
 }
 
 func kindOf(err error) string {
-	for _, k := range [...]string{"panic", "exit", "timeout", "unauthenticated", "too_large", "encode", "version", "decode", "lost", "cancelled", "expired", "malformed"} {
+	for _, k := range [...]string{"panic", "exit", "timeout", "unauthenticated", "too_large", "encode", "version", "decode", "memory", "lost", "cancelled", "expired", "malformed"} {
 		if errors.Is(err, kindNames[k]) {
 			return k
 		}
@@ -174,6 +175,11 @@ const (
 
 // newTaskError makes the form of err that travels.
 func newTaskError(c Codec, forms []errorForm, err error, attempt int) *TaskError {
+	if away, ok := errors.AsType[*attemptError](err); ok { // it has that form, from where the error was
+		e := *away.form
+		e.Attempt = attempt
+		return &e
+	}
 	kind := ""
 	if !IsTaskError(err) {
 		kind = kindOf(err)

@@ -14,10 +14,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cenote-go/cenote/pool"
 )
 
 // TestMain lets the test's own program be a worker process, as the benchmark's is.
 func TestMain(m *testing.M) {
+	pool.Child(incrementRoute())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	did, err := child(ctx)
 	stop()

@@ -58,6 +58,8 @@ func cases() []benchCase {
 		{"calls", "pool: submit and await one by one, 64 at a time, two worker processes", callsSize, 1, callsCase},
 		{"lock", "a lock handed over between two processes, and a bare round trip between them", lockSize, 3, lockCase},
 		{"memory", "pool: memory of the process that runs a long Map", memorySize, 1, memoryCase},
+		{"isolated-map", "pool of two child processes: MapAll of a trivial function, one item a message", isolatedSize, 3, isolatedMapCase},
+		{"isolated-call", "one child process: no-op tasks one after the other", isolatedSize, 3, isolatedCallCase},
 		{"local", "pool in the process: no-op functions, then wait for all", localSize, 3, localCase(localPools.Noops)},
 		{"local-value", "pool in the process: functions with a value, all awaited", localSize, 3, localCase(localPools.Values)},
 		{"local-task", "pool in the process: defined tasks with a value, all awaited", localSize, 3, localCase(localPools.Tasks)},

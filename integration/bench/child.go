@@ -62,7 +62,7 @@ func child(ctx context.Context) (did bool, err error) {
 func runWorker(ctx context.Context, rdb *redis.Client) error {
 	w, err := consumer.New(rdb,
 		consumer.Config{Queues: []consumer.Queue{{Name: queueName}}, Concurrency: runtime.GOMAXPROCS(0)},
-		increment.Handler(func(_ context.Context, i int) (int, error) { return i + 1, nil }))
+		incrementRoute())
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cenote-go/cenote/pool"
 )
 
 func main() {
+	pool.Child(incrementRoute()) // this program is its own children, too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	did, err := child(ctx)
 	if !did {

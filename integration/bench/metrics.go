@@ -25,6 +25,7 @@ const (
 	handOverP99   = "release_to_acquired_p99_us"
 	tripP50       = "bare_round_trip_p50_us"
 	tripP99       = "bare_round_trip_p99_us"
+	isolationCost = "us_per_task_above_a_goroutine"
 	taskCount     = "tasks" // how many tasks were used
 )
 
@@ -57,6 +58,7 @@ var shown = []metricKind{
 	{bytesWaiting, "bytes/waiting task", true},
 	{idleCommands, "Redis calls/s", true},
 	{idleReads, "round trips/s", true},
+	{isolationCost, "us/task above a goroutine", true},
 	{memoryFirst, "MiB of the submitter, in the first tenth", true},
 	{memoryLast, "MiB of the submitter, in the last tenth", true},
 	{handOverP50, "us, release -> acquired p50", true},

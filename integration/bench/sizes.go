@@ -155,6 +155,8 @@ func callsSize(_ string, m mode) int { return scale(100_000, m, 4) }
 
 func memorySize(_ string, m mode) int { return scale(10_000_000, m, 10) }
 
+func isolatedSize(_ string, m mode) int { return scale(200_000, m, 10) }
+
 func localSize(_ string, m mode) int { return scale(1_000_000, m, 5) }
 
 // dueLead is how long before they fall due n delayed tasks begin to be submitted.

@@ -30,7 +30,7 @@ func (s *cenoteSession) Tasks(ctx context.Context, n int) (time.Duration, error)
 
 // onLocal submits n tasks to a pool in the process and waits for each of them.
 func onLocal[T any](ctx context.Context, n int, submit func(*pool.LocalPool, int) (*queue.Future[T], error), check func(int, T) error) (time.Duration, error) {
-	p, err := pool.Local(runtime.GOMAXPROCS(0), increment.Handler(func(_ context.Context, i int) (int, error) { return i + 1, nil }))
+	p, err := pool.Local(runtime.GOMAXPROCS(0), incrementRoute())
 	if err != nil {
 		return 0, err
 	}

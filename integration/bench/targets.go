@@ -65,6 +65,8 @@ func targets() []target {
 		{"64 calls at a time against Python's Pool", 1.5, false, "x", over("calls", rate, "python")},
 		{"memory of a long Map, its last tenth against its first", 1.2, true, "x", within("memory", memoryLast, "memory", memoryFirst)},
 		{"a lock's hand-over p50 against a bare round trip", 2, true, "x", within("lock", handOverP50, "lock", tripP50)},
+		{"isolated no-op task above a goroutine's", 60, true, "us", own("isolated-call", isolationCost)},
+		{"Map over two child processes against Python's Pool", 1, false, "x", over("isolated-map", rate, "python")},
 		{"no-op functions in the process against pond", 0.5, false, "x", over("local", rate, "pond")},
 		{"functions with a value in the process against pond", 1, false, "x", over("local-value", rate, "pond")},
 		{"tasks with a value in the process against pond", 1, false, "x", over("local-task", rate, "pond")},

@@ -302,7 +302,7 @@ func TestUsersCanDoTheirWork(t *testing.T) {
 			w.ok(err)
 			_, err = admin.Declare(w.ctx, "second", queue.Layout{Kind: queue.KindList, Partitions: 4})
 			w.ok(err)
-			_, err = admin.Cancel(w.ctx, "default", 0, "me.1", false, []queue.TaskID{queue.NewTaskID(0)})
+			_, err = admin.Cancel(w.ctx, "default", 0, "me.1", queue.Cancellation{}, []queue.TaskID{queue.NewTaskID(0)})
 			w.ok(err)
 			_, err = admin.Version(w.ctx)
 			w.ok(err)

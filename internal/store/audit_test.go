@@ -351,7 +351,7 @@ func TestAuditLetsLeftIDsBe(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, b *bed) {
 		n := newTown(b)
-		if _, err := b.s.Cancel(b.ctx(), "q", 0, "p.1", false, []queue.TaskID{n.bundle[0]}); err != nil {
+		if _, err := b.s.Cancel(b.ctx(), "q", 0, "p.1", queue.Cancellation{}, []queue.TaskID{n.bundle[0]}); err != nil {
 			t.Fatal(err)
 		}
 		n.sound("after a cancellation")

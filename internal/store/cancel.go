@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,15 +23,16 @@ const (
 	AnswerBefore  Answer = 'B' // it has not begun and never will
 	AnswerStopped Answer = 'I' // it runs and was interrupted
 	AnswerLate    Answer = 'L' // it has finished, or runs and is left alone
+	AnswerDeaf    Answer = 'N' // it runs where nobody can kill it, and is left alone
 	AnswerWait    Answer = 'W' // a consumer has it and was told: ask again
 	answerRead    Answer = 'M' // it came after its message was looked for
 )
 
 // Wish is the wish to cancel a task that a consumer has.
 type Wish struct {
-	ID        queue.TaskID
-	Interrupt bool
-	Token     string // of who asks
+	ID queue.TaskID
+	queue.Cancellation
+	Token string // of who asks
 }
 
 func parseWish(id, x string) (Wish, bool) {
@@ -37,8 +41,41 @@ func parseWish(id, x string) (Wish, bool) {
 		return w, false
 	}
 	copy(w.ID[:], id)
-	w.Interrupt, w.Token = x[0] == 'i', x[1:]
+	w.Token = x[1:]
+	switch x[0] {
+	case 'i':
+		w.Interrupt = true
+	case 'k':
+		w.Interrupt, w.Kill = true, true
+		at := strings.LastIndexByte(w.Token, '.')
+		ms, err := strconv.ParseUint(w.Token[at+1:], 10, 32)
+		if err != nil {
+			return w, false
+		}
+		w.Grace = time.Duration(ms) * time.Millisecond //nolint:gosec // 32 bits
+	}
 	return w, true
+}
+
+// Token makes the token of the n-th ask of the asker at addr. The grace of a kill is a part
+// of it, so that scripts need not know of that.
+func Token(addr string, n uint64, how queue.Cancellation) string {
+	token := addr + "." + strconv.FormatUint(n, 36)
+	if how.Kill {
+		token += "." + strconv.FormatInt(min(ceilMillis(how.Grace), math.MaxUint32), 10)
+	}
+	return token
+}
+
+// wishOf is what is put down for a consumer.
+func wishOf(token string, how queue.Cancellation) string {
+	switch {
+	case how.Kill:
+		return "k" + token
+	case how.Interrupt:
+		return "i" + token
+	}
+	return "c" + token
 }
 
 // cancelled is the outcome of a task of the named queue that is called off.
@@ -53,19 +90,15 @@ func (s *Store) cancelled(name string, id queue.TaskID, sealed bool) []byte {
 // Cancel calls tasks of a partition of a list queue off, at most MaxBatch. Those
 // that wait are removed, and their outcome is kept and sent as their submitters
 // asked. For those that a consumer has, the wish is put down; asking again with the
-// same token tells what it answered. The token is the address of the asker, a dot,
-// and something that no other ask of its has. After an error, some may have been
+// same token, which [Token] has made, tells what it answered. After an error, some may have been
 // cancelled or not; asking again with the same token is safe.
-func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token string, interrupt bool, ids []queue.TaskID) ([]Answer, error) {
+func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token string, how queue.Cancellation, ids []queue.TaskID) ([]Answer, error) {
 	root := Root(name, partition)
 	fields := make([]string, len(ids))
 	for i := range ids {
 		fields[i] = string(ids[i][:])
 	}
-	wish := "c" + token
-	if interrupt {
-		wish = "i" + token
-	}
+	wish := wishOf(token, how)
 	for {
 		msgs, err := s.rdb.HMGet(ctx, root+"tasks", fields...).Result()
 		if err != nil {
@@ -118,7 +151,7 @@ func (s *Store) cancel(ctx context.Context, args []any, n int) ([]Answer, error)
 // Reply is a consumer's answer to a wish.
 type Reply struct {
 	Wish
-	Answer  Answer        // AnswerBefore, AnswerStopped or AnswerLate
+	Answer  Answer        // AnswerBefore, AnswerStopped, AnswerLate or AnswerDeaf
 	ReplyTo string        // for AnswerBefore: who waits
 	Keep    time.Duration // and how long the outcome is kept
 	Sealed  bool          // and whether it is sealed

@@ -12,7 +12,7 @@ import (
 // cancel asks for the tasks to be cancelled unless they have begun.
 func (b *bed) cancel(token string, ids ...queue.TaskID) []store.Answer {
 	b.t.Helper()
-	answers, err := b.s.Cancel(b.ctx(), "q", 0, token, false, ids)
+	answers, err := b.s.Cancel(b.ctx(), "q", 0, token, queue.Cancellation{}, ids)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -512,7 +512,7 @@ func (b *linear) cancelSome(over <-chan struct{}) {
 			continue
 		}
 		call := b.h.now()
-		a, err := s.Cancel(b.t.Context(), "q", 0, fmt.Sprint("asker.", n), false, []queue.TaskID{id})
+		a, err := s.Cancel(b.t.Context(), "q", 0, fmt.Sprint("asker.", n), queue.Cancellation{}, []queue.TaskID{id})
 		out := told{known: err == nil}
 		if err == nil {
 			out.says = map[store.Answer]string{store.AnswerBefore: "before", store.AnswerWait: "held", store.AnswerLate: "late"}[a[0]]

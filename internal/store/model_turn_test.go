@@ -447,7 +447,7 @@ func (w *world) cancel(t *rapid.T) {
 	}
 	interrupt := rapid.Bool().Draw(t, "interrupt")
 	answers, _ := both(w, "cancel", func(s *side) ([]store.Answer, error) {
-		return s.s.Cancel(s.ctx, "q", 0, token, interrupt, ids)
+		return s.s.Cancel(s.ctx, "q", 0, token, queue.Cancellation{Interrupt: interrupt}, ids)
 	})
 	for i, id := range ids {
 		x := w.tasks[id]
@@ -468,7 +468,7 @@ func (w *world) cancel(t *rapid.T) {
 			if w.stops[x.holder.name] == nil {
 				w.stops[x.holder.name] = map[queue.TaskID]store.Wish{}
 			}
-			w.stops[x.holder.name][id] = store.Wish{ID: id, Interrupt: interrupt, Token: token}
+			w.stops[x.holder.name][id] = store.Wish{ID: id, Cancellation: queue.Cancellation{Interrupt: interrupt}, Token: token}
 			w.stopEnd[x.holder.name] = w.now + (3 * time.Second).Milliseconds()
 		default:
 			want = store.AnswerBefore

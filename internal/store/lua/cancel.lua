@@ -4,9 +4,10 @@
 -- ARGV 1 the consumer that answers, '' for somebody who asks
 --      then n * (id, wish or answer, reply address or '', ms to keep the outcome,
 --      outcome or '' if the message is not known)
--- A wish is 'c' (unless it has begun) or 'i' (interrupt it, too), an answer is 'B'
--- (had not begun and never will), 'I' (interrupted) or 'L' (too late); the token of
--- who asks follows: address, dot, number.
+-- A wish is 'c' (unless it has begun), 'i' (interrupt it, too) or 'k' (and kill its
+-- process), an answer is 'B' (had not begun and never will), 'I' (interrupted), 'L' (too
+-- late) or 'N' (cannot be killed); the token of who asks follows: address, dot, number,
+-- and for 'k' a dot and the ms of grace.
 -- Returns n letters: to who asks an answer, or 'W' (a consumer has the task: the
 -- wish was put down for it, ask again), or 'M' (read the message and ask again); to a
 -- consumer its answer, or '' if the task is not its own any more.
