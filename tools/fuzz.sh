@@ -14,7 +14,7 @@ export time logs
 one() {
   local log=$logs/$2
   if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -parallel 1 "$1" >"$log" 2>&1; then
-    echo "fuzz: $2 in $1: nothing found, $(sed -n 's/^fuzz: elapsed: .* execs: \([0-9]*\) .*/\1/p' "$log" | tail -1) inputs"
+    echo "fuzz: $2 in $1: nothing found; $(grep "^fuzz: elapsed: .*execs: " "$log" | tail -1 | sed "s/^fuzz: elapsed: //")"
     return
   fi
   {
