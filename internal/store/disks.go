@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,12 @@ const syncFor = 2 * time.Second
 // speak of: it may be upgraded, or told to keep an append-only file.
 const noneFor = time.Minute
 
-// disks remembers which masters cannot say what is on disk: those that do not know
-// WAITAOF, which came with Redis 7.2, and those without an append-only file.
+// unable are the errors of masters that cannot say what is on disk: those that do not know
+// WAITAOF, which came with Redis 7.2, those without an append-only file, and those whose
+// users were given their rights when it did not know it yet, which must not stop them.
+var unable = []string{"unknown command", "appendonly is disabled", "NOPERM"}
+
+// disks remembers which masters cannot say what is on disk.
 type disks struct {
 	mu   sync.Mutex
 	none map[string]time.Time // by address, when it said so
@@ -49,7 +54,7 @@ func (d *disks) cannot(addr string) {
 func (s *Store) synced(addr string, reply *redis.Cmd, patience time.Duration) error {
 	n, err := reply.Int64Slice()
 	switch {
-	case err != nil && (strings.Contains(err.Error(), "unknown command") || strings.Contains(err.Error(), "appendonly is disabled")):
+	case err != nil && slices.ContainsFunc(unable, func(why string) bool { return strings.Contains(err.Error(), why) }):
 		s.disks.cannot(addr)
 		return nil
 	case err != nil:
