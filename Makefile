@@ -8,7 +8,6 @@ CHECKS      ?= 5000
 HOURS       ?= 24
 PKG         ?= ./...
 GOLANGCI    := go tool -modfile=tools/go.mod golangci-lint
-GOVULNCHECK := go tool -modfile=tools/go.mod govulncheck
 
 .DEFAULT_GOAL := help
 
@@ -21,11 +20,11 @@ demo: ## run the demonstration on an embedded store (ARGS="--help" for its optio
 	go run ./cmd/cenote demo $(ARGS)
 
 .PHONY: deps
-deps: ## install what the tests need: redis-server, faketime, python3-redis, python3-msgpack
+deps: ## install what the tests need: redis-server, faketime, python3-redis, python3-msgpack; fetch a valkey-server
 	tools/deps.sh
 
 .PHONY: test
-test: deps vet fmt-check race bench-vet ## everything a change must pass: what CI runs
+test: deps vet fmt-check race bench-vet fuzz ## everything a change must pass: what CI runs
 
 .PHONY: vet
 vet: ## go vet
@@ -61,19 +60,17 @@ soak: deps ## all faults at random over one load, for HOURS=24
 	@cd integration/faults && go test -count=1 -timeout 0 -run '^TestSoak$$' -soak $(HOURS)h . | grep -vE '^(PASS|ok )'
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (30s)
-	@found=0; \
-	for file in $$(find . -name '*_test.go' -not -path '*/node_modules/*'); do \
-	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-	    found=1; echo "== $$target in $$(dirname "$$file")"; \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
-	  done; \
-	done; \
-	[ $$found -eq 1 ] || { echo "no fuzz target was found" >&2; exit 1; }
+fuzz: ## run every fuzz target for FUZZTIME (30s), two at a time
+	@tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: model
 model: deps ## random sequences against a model of the protocol, CHECKS (5000) of them
 	go test -count=1 -timeout 2h -run '^TestModel$$' ./internal/store -rapid.checks=$$(( ($(CHECKS) + 1) / 2 )) $(ARGS)
+
+.PHONY: other-servers
+other-servers: deps ## the tests of what speaks to Redis on another server (SERVER=valkey-server, 8.0 if deps fetched it)
+	CENOTE_TEST_SERVER=$${SERVER:-$$(command -v valkey-server || echo "$${XDG_CACHE_HOME:-$$HOME/.cache}/cenote-tests/valkey/usr/bin/valkey-server")} \
+	  go test -count=1 -timeout 30m ./internal/store ./producer ./consumer ./pool ./shared ./integration/security $(ARGS)
 
 .PHONY: mutants
 mutants: deps ## plant bugs in the protocol, one at a time; the tests must see each (ARGS="-only NAME -v")
@@ -84,5 +81,5 @@ lint: ## golangci-lint with .golangci.yml
 	$(GOLANGCI) run
 
 .PHONY: vuln
-vuln: ## govulncheck; fetches the vulnerability database
-	$(GOVULNCHECK) ./...
+vuln: ## govulncheck over everything; its database comes through the module proxy
+	@tools/vuln.sh

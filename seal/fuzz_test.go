@@ -2,6 +2,10 @@ package seal_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/cenote-go/cenote/internal/fuzztest"
@@ -9,16 +13,108 @@ import (
 	"github.com/cenote-go/cenote/seal"
 )
 
+// Sealing chooses numbers at random, and fuzzing runs a target in several processes, which
+// must know the same good inputs: they are in a file.
+const sealedFile = "testdata/sealed.json"
+
+var sealAnew = flag.Bool("seal", false, "seal what is in "+sealedFile+" anew")
+
+// sealed are inputs that were made with the keys of the tests, by the way they were sealed
+// in, in hex.
+type sealed struct{ Messages, Outcomes map[string][]string }
+
+func TestSealedFile(t *testing.T) {
+	if *sealAnew {
+		made := sealed{map[string][]string{}, map[string][]string{}}
+		for name, cfg := range modes(t) {
+			made.Messages[name] = []string{hex.EncodeToString(newSeal(t, cfg).Message(fuzzedMessage()).AppendWire(nil))}
+			cfg.Compress = 1
+			for _, o := range outcomes() {
+				o.ID = queue.TaskID{1, 2, 3}
+				made.Outcomes[name] = append(made.Outcomes[name], hex.EncodeToString(newSeal(t, cfg).Outcome("default", o).AppendWire(nil)))
+			}
+		}
+		text, err := json.MarshalIndent(made, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(sealedFile, append(text, '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What was sealed by any version before is opened.
+	for name, all := range readSealed(t).Messages {
+		for _, wire := range all {
+			m := openable(t, wire)
+			if err := newSeal(t, modes(t)[name]).OpenMessage(m); err != nil || !bytes.Equal(m.Payload, fuzzedMessage().Payload) {
+				t.Errorf("%s: %v, payload %q", name, err, m.Payload)
+			}
+		}
+	}
+	for name, all := range readSealed(t).Outcomes {
+		for i, wire := range all {
+			o, err := queue.ParseOutcome(wire)
+			if err == nil {
+				err = newSeal(t, modes(t)[name]).OpenOutcome("default", o)
+			}
+			if want := outcomes()[i]; err != nil || o.State != want.State || !bytes.Equal(o.Value, want.Value) {
+				t.Errorf("%s: outcome %d: %v, %+v", name, i, err, o)
+			}
+		}
+	}
+}
+
+func openable(t testing.TB, wire []byte) *queue.Message {
+	t.Helper()
+	m, err := queue.ParseMessage(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.ID, m.Queue = fuzzedMessage().ID, fuzzedMessage().Queue
+	return m
+}
+
+func readSealed(t testing.TB) struct{ Messages, Outcomes map[string][][]byte } {
+	t.Helper()
+	text, err := os.ReadFile(sealedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in sealed
+	if err := json.Unmarshal(text, &in); err != nil {
+		t.Fatal(err)
+	}
+	plain := func(all map[string][]string) map[string][][]byte {
+		out := map[string][][]byte{}
+		for name, texts := range all {
+			for _, h := range texts {
+				data, err := hex.DecodeString(h)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out[name] = append(out[name], data)
+			}
+		}
+		return out
+	}
+	return struct{ Messages, Outcomes map[string][][]byte }{plain(in.Messages), plain(in.Outcomes)}
+}
+
+func fuzzedMessage() *queue.Message {
+	m := message()
+	m.ID = queue.TaskID{1, 2, 3}
+	m.Payload = bytes.Repeat([]byte("the payload, "), 20)
+	return m
+}
+
 // fuzzed are a good message, its task, and those who read it: one with the key of the
 // reader, and one with no key, who inflates whatever is there.
 func fuzzed(f *testing.F) (m *queue.Message, seals []*seal.Seal, seeds [][]byte) {
-	m = message()
-	m.ID = queue.TaskID{1, 2, 3}
-	m.Payload = bytes.Repeat([]byte("the payload, "), 20)
+	m = fuzzedMessage()
+	made := readSealed(f).Messages
 	for _, name := range []string{"encrypted", "signed", "encrypted, compressed", "signed, compressed", "compressed"} {
-		s := newSeal(f, modes(f)[name])
-		seals = append(seals, s)
-		seeds = append(seeds, s.Message(m).AppendWire(nil))
+		seals = append(seals, newSeal(f, modes(f)[name]))
+		seeds = append(seeds, made[name]...)
 	}
 	return m, seals, append(seeds, m.AppendWire(nil))
 }
@@ -58,13 +154,11 @@ func FuzzOpenOutcome(f *testing.F) {
 	s := newSeal(f, modes(f)["encrypted"])
 	var seeds [][]byte
 	good := map[string]bool{}
+	made := readSealed(f).Outcomes
 	for _, name := range []string{"encrypted", "signed", "compressed"} {
-		cfg := modes(f)[name]
-		for _, o := range outcomes() {
-			o.ID = queue.TaskID{1, 2, 3}
-			wire := newSeal(f, seal.Config{Keys: cfg.Keys, SignOnly: cfg.SignOnly, Compress: 1}).Outcome("default", o).AppendWire(nil)
+		for _, wire := range made[name] {
 			seeds = append(seeds, wire)
-			good[string(wire)] = cfg.Keys != nil
+			good[string(wire)] = modes(f)[name].Keys != nil
 		}
 	}
 	fuzztest.Seeds(f, seeds...)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go, or says what is missing.
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
@@ -9,7 +10,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 /usr/bin/python3 -c 'import msgpack' 2>/dev/null || missing+=(python3-msgpack)
 # A clock that tests can put forward and back.
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(faketime)
-[ ${#missing[@]} -eq 0 ] && exit 0
+[ ${#missing[@]} -eq 0 ] && exec tools/valkey.sh
 
 fail() {
   echo "deps: the tests need ${missing[*]}: $1. Install by hand: apt-get install ${missing[*]}" >&2
@@ -31,3 +32,4 @@ if ! install; then # the package lists may be missing or old
   "${root[@]}" apt-get update -q || fail "apt-get update failed"
   install || fail "apt-get install failed"
 fi
+exec tools/valkey.sh

@@ -17,6 +17,7 @@ import (
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 type enqueueFlags struct {
@@ -29,6 +30,7 @@ type enqueueFlags struct {
 	timeout time.Duration
 	wait    bool
 	within  time.Duration
+	seals   sealFlags
 }
 
 func (p *program) enqueueCommand() *cobra.Command {
@@ -42,7 +44,8 @@ func (p *program) enqueueCommand() *cobra.Command {
 With --wait it prints the task's value as JSON instead. Exit code 4 says that the
 task failed, 5 that it took longer than --within.`,
 		Example: `  cenote enqueue cenote.digest '{"path": "go.mod"}' --wait
-  cenote enqueue mail.send @mail.json --queue mail --delay 5m --retries 3`,
+  cenote enqueue mail.send @mail.json --queue mail --delay 5m --retries 3
+  cenote enqueue mail.send @mail.json --seal-keys /etc/cenote/keys`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			arg := "null"
@@ -62,6 +65,7 @@ task failed, 5 that it took longer than --within.`,
 	fs.DurationVar(&f.timeout, "timeout", 0, "the longest an attempt may take (default no limit)")
 	fs.BoolVar(&f.wait, "wait", false, "wait for the task and print its value")
 	fs.DurationVar(&f.within, "within", 0, "the longest to wait (default no limit)")
+	f.seals.register(fs)
 	return c
 }
 
@@ -74,6 +78,10 @@ func (p *program) enqueue(ctx context.Context, name, arg string, f enqueueFlags)
 	if err != nil {
 		return err
 	}
+	sealed, err := f.seals.seal()
+	if err != nil {
+		return err
+	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	l, err := p.connectOr(ctx, embedded.StartPrivate)
@@ -82,13 +90,13 @@ func (p *program) enqueue(ctx context.Context, name, arg string, f enqueueFlags)
 	}
 	defer func() { _ = l.close() }()
 	if l.inner != nil {
-		end, err := serveHere(l, name, f)
+		end, err := serveHere(l, name, f, sealed)
 		if err != nil {
 			return err
 		}
 		defer end()
 	}
-	c, err := producer.New(l.rdb)
+	c, err := producer.New(l.rdb, producer.Seal(sealed))
 	if err != nil {
 		return err
 	}
@@ -187,7 +195,7 @@ func awaitValue(ctx context.Context, l *link, fut *queue.Future[any], f enqueueF
 }
 
 // serveHere runs a worker in this process, for a store that nobody else reaches.
-func serveHere(l *link, name string, f enqueueFlags) (end func(), err error) {
+func serveHere(l *link, name string, f enqueueFlags, sealed *seal.Seal) (end func(), err error) {
 	if !f.wait {
 		return nil, usagef("%w; on the embedded store, which ends with this process, a task makes sense only with --wait", errNoAddress)
 	}
@@ -198,7 +206,7 @@ func serveHere(l *link, name string, f enqueueFlags) (end func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := consumer.New(l.rdb, consumer.Config{Concurrency: runtime.GOMAXPROCS(0), Queues: []consumer.Queue{{Name: f.queue}}, Grace: -1},
+	w, err := consumer.New(l.rdb, consumer.Config{Concurrency: runtime.GOMAXPROCS(0), Queues: []consumer.Queue{{Name: f.queue}}, Grace: -1, Seal: sealed},
 		digestTask.Handler(digester{root: root}.handle))
 	if err != nil {
 		return nil, err

@@ -82,7 +82,7 @@ func runItem(ctx context.Context, req execRequest, item string, room int) (execR
 	}
 	out := &capture{room: room, full: cancel}
 	cmd := exec.CommandContext(runCtx, args[0], args[1:]...) //nolint:gosec // this is what --allow-exec allows
-	cmd.Env = withoutAddress(os.Environ())
+	cmd.Env = withoutSecrets(os.Environ())
 	cmd.Stdout, cmd.Stderr = stream{out, &out.stdout}, stream{out, &out.stderr}
 	cmd.WaitDelay = time.Second
 	// The parent-death signal is of the thread that starts the command.
@@ -116,12 +116,12 @@ func runItem(ctx context.Context, req execRequest, item string, room int) (execR
 	return run, nil
 }
 
-// withoutAddress is an environment without the Redis address, which has a password: it
-// is the worker's, not that of whoever's commands it runs.
-func withoutAddress(env []string) []string {
+// withoutSecrets is an environment without the Redis address, which has a password, and
+// without keys: they are the worker's, not those of whoever's commands it runs.
+func withoutSecrets(env []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return name == "CENOTE_REDIS_URL" || name == "REDIS_URL" || name == "CENOTE_TLS_KEY"
+		return name == "CENOTE_REDIS_URL" || name == "REDIS_URL" || name == "CENOTE_TLS_KEY" || name == sealKeysVariable
 	})
 }
 

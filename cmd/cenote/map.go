@@ -20,6 +20,7 @@ import (
 	"github.com/cenote-go/cenote/internal/embedded"
 	"github.com/cenote-go/cenote/producer"
 	"github.com/cenote-go/cenote/queue"
+	"github.com/cenote-go/cenote/seal"
 )
 
 type mapFlags struct {
@@ -32,6 +33,7 @@ type mapFlags struct {
 	window    int
 	timeout   time.Duration
 	queue     string
+	seals     sealFlags
 }
 
 func (p *program) mapCommand() *cobra.Command {
@@ -75,6 +77,7 @@ group is ended with it. If a worker is lost, its items run again on another one.
 	fs.IntVar(&f.window, "window", 0, "tasks submitted and not yet printed, which bounds the memory (default 4 a job, at least 64; 256 with a Redis)")
 	fs.DurationVar(&f.timeout, "timeout", 0, "the longest a command may take (default no limit)")
 	fs.StringVarP(&f.queue, "queue", "q", "exec", "the queue")
+	f.seals.register(fs)
 	return c
 }
 
@@ -97,6 +100,10 @@ func (p *program) mapItems(ctx context.Context, command []string, f mapFlags) er
 	if err := f.check(); err != nil {
 		return err
 	}
+	sealed, err := f.seals.seal()
+	if err != nil {
+		return err
+	}
 	// A reader that has seen enough, as in "cenote map ... | head", must not end
 	// this process before the commands it has started.
 	signal.Ignore(syscall.SIGPIPE)
@@ -114,7 +121,7 @@ func (p *program) mapItems(ctx context.Context, command []string, f mapFlags) er
 	}
 	if l.inner != nil {
 		say("no Redis address, running %d at a time on a store embedded in this process", f.jobs)
-		end, err := execHere(l, f)
+		end, err := execHere(l, f, sealed)
 		if err != nil {
 			return err
 		}
@@ -125,7 +132,7 @@ func (p *program) mapItems(ctx context.Context, command []string, f mapFlags) er
 		defer warnUnserved(ctx, l, f.queue, "cenote worker --redis URL --queue "+f.queue+" --allow-exec")()
 		f.window = orDefault(f.window, 256)
 	}
-	c, err := producer.New(l.rdb)
+	c, err := producer.New(l.rdb, producer.Seal(sealed))
 	if err != nil {
 		return err
 	}
@@ -159,8 +166,8 @@ func orDefault(v, otherwise int) int {
 }
 
 // execHere runs the commands in this process.
-func execHere(l *link, f mapFlags) (end func(), err error) {
-	w, err := consumer.New(l.rdb, consumer.Config{Concurrency: f.jobs, Queues: []consumer.Queue{{Name: f.queue}}, Grace: -1}, execTask.Handler(runExec))
+func execHere(l *link, f mapFlags, sealed *seal.Seal) (end func(), err error) {
+	w, err := consumer.New(l.rdb, consumer.Config{Concurrency: f.jobs, Queues: []consumer.Queue{{Name: f.queue}}, Grace: -1, Seal: sealed}, execTask.Handler(runExec))
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 func (p *program) taskCommand() *cobra.Command {
 	var name, groupName string
 	var asJSON bool
+	var seals sealFlags
 	get := &cobra.Command{
 		Use:   "get ID",
 		Short: "Show one task",
@@ -26,16 +27,18 @@ value. A task that has succeeded is there as long as its outcome is kept ("cenot
 enqueue --keep"), a dead one as long as the workers keep dead tasks. Exit code 3
 says that it is not there.
 
-What is sealed is shown as it is stored: how it is sealed, with which key, and the
-bytes in base64.`,
+What is sealed is opened with --seal-keys. Without, and with other keys, it is shown as
+it is stored: how it is sealed, with which key, and the bytes in base64.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.taskGet(c.Context(), args[0], name, groupName, asJSON)
+			return p.taskGet(c.Context(), args[0], name, groupName, asJSON, seals)
 		},
 	}
 	get.Flags().StringVarP(&name, "queue", "q", queue.DefaultQueue, "the task's queue")
 	get.Flags().StringVar(&groupName, "group", "", "the consumer group, if the queue is a stream")
 	get.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	seals.register(get.Flags())
+	_ = get.Flags().MarkHidden("sign-only") // nothing is sealed here
 	return group("task", "Look at tasks", get)
 }
 
@@ -66,12 +69,16 @@ type taskView struct {
 	Kind     string          `json:"error_kind,omitempty"`
 }
 
-func (p *program) taskGet(ctx context.Context, text, name, groupName string, asJSON bool) error {
+func (p *program) taskGet(ctx context.Context, text, name, groupName string, asJSON bool, seals sealFlags) error {
 	id, err := queue.ParseTaskID(text)
 	if err != nil {
 		return err
 	}
 	if err := queue.CheckName("queue", name); err != nil {
+		return err
+	}
+	sealed, err := seals.seal()
+	if err != nil {
 		return err
 	}
 	l, err := p.connect(ctx)
@@ -86,11 +93,31 @@ func (p *program) taskGet(ctx context.Context, text, name, groupName string, asJ
 	if t.State == queue.StateUnknown {
 		return fmt.Errorf("%w: task %s is not in queue %q; it has another queue, or has finished and its outcome was not kept", errNotFound, id, name)
 	}
+	if err := unseal(sealed, name, id, &t); err != nil {
+		fmt.Fprintln(os.Stderr, "cenote: what is sealed stays so:", err)
+	}
 	v := viewOf(id, name, groupName, t)
 	if asJSON {
 		return printJSON(os.Stdout, v)
 	}
 	return printTask(v)
+}
+
+// unseal opens what there is of the task, if with has keys. With an error it is as it was.
+func unseal(with *seal.Seal, name string, id queue.TaskID, t *store.Task) error {
+	if with == nil {
+		return nil
+	}
+	if m := t.Message; m != nil {
+		m.ID, m.Queue = id, name
+		if err := with.OpenMessage(m); err != nil {
+			return err
+		}
+	}
+	if t.Outcome != nil {
+		return with.OpenOutcome(name, t.Outcome)
+	}
+	return nil
 }
 
 func viewOf(id queue.TaskID, name, groupName string, t store.Task) taskView {

@@ -29,6 +29,7 @@ type workerFlags struct {
 	logFormat string
 	demo      bool
 	config    consumer.Config
+	seals     sealFlags
 }
 
 func (p *program) workerCommand() *cobra.Command {
@@ -65,6 +66,7 @@ with its tasks handed back.`,
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&f.demo, "demo", false, "serve a demo: speak to it by stdin and stdout")
 	_ = fs.MarkHidden("demo")
+	f.seals.register(fs)
 	return c
 }
 
@@ -75,6 +77,9 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 		return err
 	}
 	if cfg.Logger, err = newLogger(f.logLevel, f.logFormat); err != nil {
+		return err
+	}
+	if cfg.Seal, err = f.seals.seal(); err != nil {
 		return err
 	}
 	l, err := p.connect(ctx)
@@ -115,7 +120,7 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg.Logger.Info("cenote worker", zap.String("redis", l.said), zap.Strings("queues", f.queues), zap.Bool("exec", f.allowExec))
+	cfg.Logger.Info("cenote worker", zap.String("redis", l.said), zap.Strings("queues", f.queues), zap.Bool("exec", f.allowExec), zap.Bool("sealed", cfg.Seal != nil))
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

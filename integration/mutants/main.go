@@ -166,9 +166,13 @@ func (r runner) test(ctx context.Context, args []string) (blamed string, err err
 	return "", fmt.Errorf("no test failed, but go test did: %w\n%s", err, said)
 }
 
+// hung is how go test names a test that was still running.
+var hung = regexp.MustCompile(`^\t+(Test\w+)\S* \(\d`)
+
 // follow reads what go test -json says until a test has failed, and returns that
 // test and what was said besides events of tests.
 func (r runner) follow(from io.Reader) (blamed string, said []byte) {
+	timedOut := false
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		var e struct{ Action, Test, Output string }
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
@@ -180,6 +184,11 @@ func (r runner) follow(from io.Reader) (blamed string, said []byte) {
 		if e.Test == "" {
 			said = append(said, e.Output...)
 		}
+		// Of a test that hangs until go test ends it, go test only says which it was.
+		if m := hung.FindStringSubmatch(e.Output); m != nil && timedOut {
+			return m[1], said
+		}
+		timedOut = timedOut || strings.HasPrefix(e.Output, "panic: test timed out")
 		if e.Action == "fail" && e.Test != "" {
 			blamed, _, _ = strings.Cut(e.Test, "/")
 			return blamed, said

@@ -34,7 +34,9 @@ func TestTheFirstTestThatFailsIsBlamed(t *testing.T) {
 		`{"Action":"output","Package":"p","Output":"hello\n"}` + "\n" +
 			`{"Action":"pass","Test":"TestA"}` + "\n" + `{"Action":"fail","Test":"TestB/mini"}` + "\n" + `{"Action":"fail","Test":"TestC"}`: "TestB",
 		`{"Action":"pass","Test":"TestA"}` + "\n" + `{"Action":"pass","Package":"p"}`: "",
-		"what is no event\n" + `{"Action":"fail","Package":"p"}`:                      "",
+		`{"Action":"output","Test":"TestA","Output":"panic: test timed out after 2m0s\n"}` + "\n" +
+			`{"Action":"output","Test":"TestA","Output":"\t\tTestHangs/mini (2m0s)\n"}` + "\n" + `{"Action":"fail","Package":"p"}`: "TestHangs",
+		"what is no event\n" + `{"Action":"fail","Package":"p"}`: "",
 	} {
 		if got, _ := (runner{}).follow(strings.NewReader(out)); got != want {
 			t.Errorf("%s is blamed on %q, want %q", out, got, want)

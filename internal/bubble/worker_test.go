@@ -82,7 +82,9 @@ func submit[In, Out any](r *room, task queue.Task[In, Out], in In, opts ...queue
 
 func value[Out comparable](r *room, f *queue.Future[Out], want Out) {
 	r.t.Helper()
-	if got, err := f.Get(r.ctx); err != nil || got != want {
+	ctx, cancel := context.WithTimeout(r.ctx, 12*time.Hour) // of virtual time: nobody waits for it
+	defer cancel()
+	if got, err := f.Get(ctx); err != nil || got != want {
 		r.t.Fatalf("got %v, %v; want %v", got, err, want)
 	}
 }
@@ -171,8 +173,10 @@ func TestAWorkerThatComesBackIsANewOne(t *testing.T) {
 			}
 			return nil // of the first run, too late
 		}))
+		alive := func() []string { return r.rdb.ZRange(r.ctx, "cenote:{default}:alive", 0, -1).Val() }
 		f := submit(r, job, 7)
 		time.Sleep(time.Minute)
+		first := alive()
 		a.rdb.Cut()
 		time.Sleep(time.Hour)
 		if d.runs() != 1 || a.Stats().Lapsed != 1 {
@@ -184,6 +188,10 @@ func TestAWorkerThatComesBackIsANewOne(t *testing.T) {
 		took(r.t, "coming back", time.Since(mended), 0, time.Minute)
 		if d.runs() != 2 {
 			r.t.Errorf("%d runs", d.runs())
+		}
+		// Under its old name it would pass for the one whose tasks were taken over.
+		if now := alive(); len(first) != 1 || len(now) != 1 || first[0] == now[0] {
+			r.t.Errorf("it was %v and is %v", first, now)
 		}
 	})
 }

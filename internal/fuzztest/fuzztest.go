@@ -4,14 +4,26 @@ package fuzztest
 
 import (
 	"bytes"
+	"flag"
 	"math/rand/v2"
 	"runtime"
 	"testing"
 )
 
 // mutants is how many inputs are made of the seeds of a target. They are seeds as well:
-// a plain "go test" runs them all, and fuzzing goes on from them.
-const mutants = 500
+// a plain "go test" runs them all. Fuzzing goes on from the first few of them: it begins
+// by measuring each, which is slow, and finds the others by itself.
+const (
+	mutants       = 500
+	mutantsToFuzz = 30
+)
+
+func howMany() int {
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		return mutantsToFuzz
+	}
+	return mutants
+}
 
 // Seeds adds seeds to a target, and what becomes of them when bytes are changed, cut out,
 // doubled and exchanged.
@@ -21,7 +33,7 @@ func Seeds(f *testing.F, seeds ...[]byte) {
 		f.Add(s)
 	}
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
-	for range mutants {
+	for range howMany() {
 		data := bytes.Clone(seeds[r.IntN(len(seeds))])
 		for range 1 + r.IntN(4) {
 			data = mutate(r, data, seeds)

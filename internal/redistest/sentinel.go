@@ -26,7 +26,7 @@ const masterName = "main"
 // returns when it has all that the master has.
 func StartReplica(t testing.TB, master *Server, args ...string) *Server {
 	t.Helper()
-	s := Start(t, append([]string{"--replicaof", "127.0.0.1 " + fmt.Sprint(master.port)}, args...)...)
+	s := startBin(t, master.bin, nil, append([]string{"--replicaof", "127.0.0.1 " + fmt.Sprint(master.port)}, args...))
 	s.inStep(master)
 	// The master sends a replica nothing before it has heard from it once more, which may
 	// take a second.

@@ -4,11 +4,13 @@ package redistest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +44,7 @@ const startWithin = 30 * time.Second
 // Start starts a redis-server on a free port, in a directory of its own, without
 // persistence unless args, which are redis-server's own, say otherwise. The
 // server is gone when the test is over. A machine without redis-server fails the
-// test.
+// test. CENOTE_TEST_SERVER names another program to be it.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return StartIn(t, nil, args...)
@@ -52,10 +54,30 @@ func Start(t testing.TB, args ...string) *Server {
 // of this process.
 func StartIn(t testing.TB, env []string, args ...string) *Server {
 	t.Helper()
-	bin, err := exec.LookPath("redis-server")
+	bin, err := exec.LookPath(cmp.Or(os.Getenv("CENOTE_TEST_SERVER"), "redis-server"))
 	if err != nil {
-		t.Fatalf("redistest: no redis-server on this machine; install it with: apt-get install redis-server")
+		t.Fatalf("redistest: no redis-server on this machine; install it with: apt-get install redis-server (%v)", err)
 	}
+	return startBin(t, bin, env, args)
+}
+
+// StartValkey is [Start] with a valkey-server, which knows what redis-server 7.0 does
+// not. A machine without one fails the test.
+func StartValkey(t testing.TB, args ...string) *Server {
+	t.Helper()
+	bin, err := exec.LookPath("valkey-server")
+	if err != nil { // where tools/valkey.sh puts it
+		cache, _ := os.UserCacheDir()
+		bin, err = exec.LookPath(filepath.Join(cache, "cenote-tests/valkey/usr/bin/valkey-server"))
+	}
+	if err != nil {
+		t.Fatalf("redistest: no valkey-server on this machine; fetch it with: make deps (%v)", err)
+	}
+	return startBin(t, bin, nil, args)
+}
+
+func startBin(t testing.TB, bin string, env, args []string) *Server {
+	t.Helper()
 	s := &Server{t: t, bin: bin, dir: t.TempDir(), args: args, env: env}
 	s.start(nil)
 	return s

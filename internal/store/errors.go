@@ -68,7 +68,7 @@ func explain(err error) error {
 		strings.Contains(msg, "unauthenticated"), // of a command that is too long for a stranger
 		strings.Contains(msg, "without any password configured"):
 		return fmt.Errorf("%w: check the user and password of the Redis address: %w", queue.ErrUnauthorized, err)
-	case strings.HasPrefix(msg, "NOPERM"), strings.Contains(msg, "The user executing the script"):
+	case strings.HasPrefix(msg, "NOPERM"), strings.Contains(msg, "The user executing the script"), strings.Contains(msg, "ACL failure in script"):
 		return fmt.Errorf("%w: give the Redis user the commands and keys that Cenote needs: %w", queue.ErrDenied, err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err

@@ -14,7 +14,8 @@ import (
 const waitFor = 500 * time.Millisecond
 
 // Replicated returns a store over the same Redis whose Submit, Take and ReadLog
-// return nil only when n replicas have what they wrote or read. After
+// return nil only when n replicas have what they wrote or read, and Submit only when it
+// is on disk besides, if the master knows WAITAOF and keeps an append-only file. After
 // [queue.ErrUnreplicated] it is in the master, and in fewer replicas: call again, with
 // the same number, to wait on, or to store it at the master that was elected
 // meanwhile.
@@ -30,7 +31,7 @@ func (s *Store) Replicated(n int) (*Store, error) {
 		}
 	}
 	r := *s
-	r.replicas = n
+	r.replicas, r.disks = n, &disks{}
 	return &r, nil
 }
 
@@ -40,8 +41,8 @@ func (s *Store) Waits() bool { return s.replicas > 0 }
 // confirmed has do send commands, which concern key, and returns what its result
 // says. If the store is Replicated they travel together with a WAIT, over one
 // connection and in one round trip: WAIT is about what its own connection wrote
-// before.
-func (s *Store) confirmed(ctx context.Context, key string, do func(redis.Cmdable) (result func() error)) error {
+// before. With durable set, WAITAOF follows where it means something: see disks.
+func (s *Store) confirmed(ctx context.Context, key string, durable bool, do func(redis.Cmdable) (result func() error)) error {
 	if s.replicas == 0 {
 		return s.explain(do(s.rdb)())
 	}
@@ -49,13 +50,21 @@ func (s *Store) confirmed(ctx context.Context, key string, do func(redis.Cmdable
 	if err != nil {
 		return s.explain(err)
 	}
-	patience := waitFor
-	if t := master.Options().ReadTimeout; t > 0 {
+	o := master.Options()
+	durable = durable && s.disks.asked(o.Addr)
+	patience, patienceAOF := waitFor, syncFor
+	if t := o.ReadTimeout; t > 0 && durable {
+		patience, patienceAOF = min(patience, t/4), min(patienceAOF, t/2) // both pass within one read
+	} else if t > 0 {
 		patience = min(patience, t/2)
 	}
 	pipe := master.Pipeline()
 	result := do(pipe)
 	wait := pipe.Do(ctx, "WAIT", s.replicas, max(patience.Milliseconds(), 1))
+	var sync *redis.Cmd
+	if durable {
+		sync = pipe.Do(ctx, "WAITAOF", 1, s.replicas, max(patienceAOF.Milliseconds(), 1))
+	}
 	_, _ = pipe.Exec(ctx)
 	if err := result(); err != nil {
 		return s.explain(err)
@@ -68,7 +77,10 @@ func (s *Store) confirmed(ctx context.Context, key string, do func(redis.Cmdable
 		return fmt.Errorf("%w: %d of %d confirmed it within %v; see INFO replication of the master: mend or add replicas, or wait for fewer",
 			queue.ErrUnreplicated, have, s.replicas, patience)
 	}
-	return nil
+	if sync == nil {
+		return nil
+	}
+	return s.synced(o.Addr, sync, patienceAOF)
 }
 
 // master is a client of the node that the key is on.
@@ -80,14 +92,14 @@ func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
 }
 
 // runConfirmed is run for a script that always writes.
-func (s *Store) runConfirmed(ctx context.Context, sc *script, args []any) ([]string, error) {
+func (s *Store) runConfirmed(ctx context.Context, sc *script, durable bool, args []any) ([]string, error) {
 	if s.replicas == 0 {
 		return s.run(ctx, sc, args)
 	}
 	args = s.whole(args)
 	var reply []string
 	once := func() error {
-		return s.confirmed(ctx, args[3].(string), func(p redis.Cmdable) func() error {
+		return s.confirmed(ctx, args[3].(string), durable, func(p redis.Cmdable) func() error {
 			cmd := redis.NewStringSliceCmd(ctx, args...)
 			_ = p.(redis.Pipeliner).Process(ctx, cmd) // it only lines up
 			return func() error {

@@ -86,7 +86,7 @@ func (s *Store) ReadLog(ctx context.Context, key, after string, limit int64) ([]
 		from = "(" + after
 	}
 	var msgs []redis.XMessage
-	err := s.confirmed(ctx, key, func(p redis.Cmdable) func() error {
+	err := s.confirmed(ctx, key, false, func(p redis.Cmdable) func() error {
 		cmd := p.XRangeN(ctx, key, from, "+", limit)
 		if s.replicas > 0 {
 			p.PExpire(ctx, key, keepLog) // WAIT waits for what its own connection wrote

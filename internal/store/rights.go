@@ -48,7 +48,7 @@ func (r Role) needs() (needs, error) {
 		return needs{
 			scripts: []*script{declareScript, submitScript, openScript, cancelScript},
 			// layout; logs; shared arguments; cancelling and forgetting; links
-			commands: "hgetall xrange xtrim unlink expire set hmget get hexists lrem subscribe unsubscribe",
+			commands: "hgetall xrange xtrim unlink expire set hmget get hexists lrem subscribe unsubscribe wait",
 			// What consumers hold (run, taken) is not among what it writes: it cannot
 			// sign on, claim, or end what others run.
 			keys: "~ ~tasks ~bell ~ready:* ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
@@ -60,7 +60,7 @@ func (r Role) needs() (needs, error) {
 		return needs{
 			scripts: []*script{declareScript, joinScript, turnScript, beatScript, leaveScript, trimScript, recordScript, sayScript, cancelScript, submitScript},
 			// the bell; what is on record, shared arguments; wishes
-			commands:  "blmove get subscribe unsubscribe",
+			commands:  "blmove get subscribe unsubscribe wait",
 			keys:      "~*",
 			channels:  "reply:* stops:* @*/stops:*",
 			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%R~" + linkKey("*") + " +get)", sharing},
@@ -154,6 +154,9 @@ func Rights(role Role, queues []string, version string) ([]string, error) {
 	}
 	if major > 7 || minor >= 2 {
 		commands = append(commands, "client|setinfo")
+		if slices.Contains(commands, "wait") {
+			commands = append(commands, "waitaof")
+		}
 	}
 	slices.Sort(commands)
 	words = append(words, "-@all")

@@ -23,6 +23,7 @@ type Store struct {
 	rdb      redis.UniversalClient
 	cluster  *redis.ClusterClient // rdb, if it is one
 	replicas int                  // see Replicated
+	disks    *disks               // if there are replicas to wait for
 	seal     *seal.Seal
 }
 

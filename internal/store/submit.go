@@ -43,7 +43,7 @@ func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err
 	args := submitScript.args(Root(b.Queue, b.Partition))
 	if len(b.Items) == 1 && b.Kind == queue.KindList && b.Items[0].plain() {
 		it := &b.Items[0]
-		_, err := s.runConfirmed(ctx, submitScript, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
+		_, err := s.runConfirmed(ctx, submitScript, true, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
 		return nil, err
 	}
 	args = append(slices.Grow(args, 6+2*len(b.Items)), b.From, b.Number, string(b.Kind), 0)
@@ -77,7 +77,7 @@ func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err
 			others = append(others, i)
 		}
 	}
-	r, err := s.runConfirmed(ctx, submitScript, args)
+	r, err := s.runConfirmed(ctx, submitScript, true, args)
 	if err != nil || len(r) == 0 {
 		return nil, err
 	}

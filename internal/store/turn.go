@@ -145,7 +145,7 @@ type TurnReply struct {
 // consumer ever again. After any other error the turn may have been carried out
 // or not: take it again with the same Number and the same content.
 func (s *Store) Take(ctx context.Context, t *Turn) (*TurnReply, error) {
-	r, err := s.runConfirmed(ctx, turnScript, t.args())
+	r, err := s.runConfirmed(ctx, turnScript, false, t.args())
 	if err != nil {
 		return nil, err
 	}
