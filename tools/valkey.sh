@@ -22,8 +22,11 @@ apt=(apt-get -q)
 if ! apt-cache show valkey-server >/dev/null 2>&1; then
   # shellcheck source=/dev/null
   [ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = bookworm ] || fail "apt knows of none"
+  # They are where the rest of Debian comes from.
+  mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n 's/^bookworm //p' | head -1)
+  [ -n "$mirror" ] || fail "apt has no source of Debian bookworm"
   mkdir -p "$work/lists/partial" "$work/archives/partial"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$work/list"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$work/list"
   apt+=(-o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work")
   "${apt[@]}" update || fail "the backports cannot be read"
 fi
