@@ -167,7 +167,7 @@ func TestErrorsOfAChildAreThoseOfItsHandler(t *testing.T) {
 	if !errors.Is(err, queue.ErrPanic) || !errors.As(err, &e) || !strings.Contains(e.Stack, "processes_test.go") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := nestTask.Call(soon(t), p, 0); err == nil || !strings.Contains(err.Error(), "starts no children of its own") {
+	if _, err := nestTask.Call(soon(t), p, 0); err == nil || !strings.Contains(err.Error(), "gets none of its own") {
 		t.Errorf("a pool in a child: %v", err)
 	}
 }
