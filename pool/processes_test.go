@@ -40,7 +40,7 @@ func readyChild(context.Context) error {
 }
 
 func childRoutes() []queue.Route {
-	return []queue.Route{
+	return append(poolRoutes(),
 		pidTask.Handler(func(context.Context, int) (int, error) { return os.Getpid(), nil }),
 		idleTask.Handler(func(_ context.Context, n int) (int, error) { return n, nil }),
 		dieTask.Handler(die),
@@ -86,7 +86,7 @@ func childRoutes() []queue.Route {
 			}
 			return 0, fmt.Errorf("while %w", errDying)
 		}),
-	}
+	)
 }
 
 // die ends the process in one of the ways in which a process ends.

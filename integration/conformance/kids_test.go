@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -89,7 +88,7 @@ var kidRows = []row{
 		var all sync.WaitGroup
 		for range 2 * workers {
 			all.Go(func() {
-				_, err := dies.Call(b.ctx, b.x, death{How: "kill", Dir: b.TempDir(), Runs: 100, Data: make([]byte, large/4)})
+				_, err := dies.Call(b.ctx, b.x, death{How: "kill", Dir: b.TempDir(), Runs: 100, Data: make([]byte, large/16)})
 				is(b, err, queue.ErrWorkerLost)
 			})
 		}
@@ -322,5 +321,3 @@ func askKid(b *bed) {
 	b.x = p
 	b.fine()
 }
-
-var _ = context.Background
