@@ -82,8 +82,9 @@ var (
 // handlers of the routes. n must be at least 1.
 //
 // The children are this program, started again. In a child Processes never returns: it
-// runs tasks. A task there that makes a pool of its own gets [queue.ErrWouldDeadlock]. A program that does other things before, such as to open a connection,
-// calls [Child] first thing in main, and a test that has such a pool in TestMain.
+// runs tasks. A program that does other things before, such as to open a connection,
+// calls [Child] first thing in main, and a test that has such a pool in TestMain. A task
+// in a child that makes a pool gets [queue.ErrWouldDeadlock].
 func Processes(n int, routes ...queue.Route) (*ProcessPool, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("%w: a pool of %d workers; give it at least 1", queue.ErrOption, n)

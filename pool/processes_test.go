@@ -191,7 +191,7 @@ func TestAChildIsReplacedAfterSoManyTasks(t *testing.T) {
 }
 
 func TestKillEndsABusyLoop(t *testing.T) {
-	p := processes(t, pool.ProcessConfig{Workers: 1})
+	p := processes(t, pool.ProcessConfig{Workers: 1, KillAfter: time.Hour}) // nothing but Kill ends a handler
 	file := t.TempDir() + "/spins"
 	f, err := spinTask.Submit(soon(t), p, file)
 	if err != nil {

@@ -178,6 +178,13 @@ func family(b *bed, polite bool) (parent *process, d *door, kids []int) {
 	for _, s := range strings.Fields(string(text)) {
 		kids = append(kids, must[int](b)(strconv.Atoi(s)))
 	}
+	b.Cleanup(func() {
+		for _, pid := range kids {
+			if b.Failed() && lives(pid) {
+				_ = syscall.Kill(-pid, syscall.SIGKILL)
+			}
+		}
+	})
 	if len(kids) != 3 || slices.ContainsFunc(kids, func(pid int) bool { return !lives(pid) }) {
 		b.Fatalf("children %v", kids)
 	}
@@ -196,6 +203,9 @@ func second[T any](_ T, err error) error { return err }
 
 // killKid is C48.
 func killKid(b *bed) {
+	cfg := kids
+	cfg.KillAfter = time.Hour // nothing else ends a handler
+	b.x = processPool(b.T, cfg)
 	for _, grace := range []time.Duration{0, 10 * time.Millisecond} {
 		d := newDoor(b)
 		f := submit(b, spins, filepath.Join(d.dir, "spins"))
