@@ -48,7 +48,7 @@ bench: deps ## compare with asynq, BullMQ and bare Redis (BENCH_QUICK=1 for a sh
 	cd integration/bench && go run . $(if $(BENCH_QUICK),-quick) $(ARGS)
 
 .PHONY: conformance
-conformance: deps ## the pool's behaviours, row by row, on goroutines and over Redis (ROW=C27 for one)
+conformance: deps ## the pool's behaviours, row by row, on goroutines, on child processes and over Redis (ROW=C27 for one)
 	@go test -count=1 -v -run 'TestConformance/.*/$(ROW:%=^%$$)' ./integration/conformance | grep -vE '^(=== |    --- PASS|        --- PASS|--- PASS|PASS)'
 
 .PHONY: chaos

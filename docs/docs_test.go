@@ -88,6 +88,22 @@ func TestWireVectorsAreTrue(t *testing.T) {
 	})
 }
 
+// The kinds of errors that package queue writes are those of the page.
+func TestWireNamesEveryKind(t *testing.T) {
+	_, page, _ := strings.Cut(read(t, "wire.md"), "\nThe kinds: ")
+	page, _, ok := strings.Cut(page, "\n\n")
+	_, code, there := strings.Cut(read(t, "../queue/errors.go"), "kindNames = map[string]error{")
+	code, _, _ = strings.Cut(code, "\n}")
+	if !ok || !there {
+		t.Fatal("docs/wire.md does not list the kinds, or package queue has them elsewhere")
+	}
+	for _, m := range regexp.MustCompile(`"(\w+)": +Err`).FindAllStringSubmatch(code, -1) {
+		if !strings.Contains(page, "`"+m[1]+"`") {
+			t.Errorf("docs/wire.md does not say what the kind %q is", m[1])
+		}
+	}
+}
+
 func TestWireIDIsTrue(t *testing.T) {
 	m := regexp.MustCompile("`([0-9a-f]{32})` is `([0-9a-z]{26})`").FindStringSubmatch(read(t, "wire.md"))
 	if m == nil {

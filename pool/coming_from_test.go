@@ -24,6 +24,13 @@ func squareOf(_ context.Context, n int) (int, error) {
 	return n * n, nil
 }
 
+// loopOf never ends, and takes no notice of its context.
+func loopOf(context.Context, int) (int, error) {
+	for n := 0; ; n++ { //nolint:revive // it has no end
+		_ = n
+	}
+}
+
 var errNegative = errors.New("negative")
 
 // Pair is the argument of a function of two.
@@ -183,6 +190,39 @@ func Example_comingFromExecutor() {
 	// map: 1 <nil>
 	// map: 4 <nil>
 	// shutdown: <nil>
+}
+
+// It is a part of a program whose main begins with what stands first here.
+func Example_comingFromProcesses() {
+	routes := []queue.Route{square.Handler(squareOf), loopTask.Handler(loopOf)}
+	pool.Child(routes...)
+
+	ctx := context.Background()
+	p, err := pool.Processes(4, square.Handler(squareOf))
+	check(err)
+	vs, err := square.MapAll(ctx, p, slices.Values([]int{1, 2, 3}))
+	check(err)
+	fmt.Println("ProcessPoolExecutor(4):", vs)
+	check(p.Shutdown(ctx))
+
+	p, err = pool.NewProcesses(pool.ProcessConfig{MaxTasks: 3}, routes...)
+	check(err)
+	vs, err = square.MapAll(ctx, p, slices.Values([]int{1, 2, 3, 4}), queue.Chunk(1))
+	check(err)
+	fmt.Println("maxtasksperchild=3:", vs)
+
+	fut, err := loopTask.Submit(ctx, p, 1)
+	check(err)
+	_, err = fut.Cancel(ctx, queue.Kill(time.Millisecond))
+	check(err)
+	_, err = fut.Get(ctx)
+	fmt.Println("kill():", errors.Is(err, queue.ErrCancelled))
+	check(p.Shutdown(ctx))
+
+	// Output:
+	// ProcessPoolExecutor(4): [1 4 9]
+	// maxtasksperchild=3: [1 4 9 16]
+	// kill(): true
 }
 
 func check(err error) {

@@ -2,9 +2,11 @@ package pool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -32,6 +34,55 @@ func ExampleLocal() {
 	// 4 <nil>
 	// 9 <nil>
 	// <nil>
+}
+
+// The program's main begins with pool.Child and the same routes, so that its children
+// run tasks and nothing else.
+func ExampleProcesses() {
+	ctx := context.Background()
+	square := queue.NewTask[int, int]("square")
+	p, err := pool.Processes(2, square.Handler(func(_ context.Context, n int) (int, error) { return n * n, nil }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for n, err := range square.Map(ctx, p, slices.Values([]int{1, 2, 3})) {
+		fmt.Println(n, err)
+	}
+	fmt.Println(p.Shutdown(ctx))
+	fmt.Println(len(p.PIDs()), "children left")
+	// Output:
+	// 1 <nil>
+	// 4 <nil>
+	// 9 <nil>
+	// <nil>
+	// 0 children left
+}
+
+// A handler that never looks at its context is no match for Kill, which ends its child.
+func ExampleProcessPool_Cancel() {
+	ctx := context.Background()
+	loop := queue.NewTask[int, int]("loop")
+	p, err := pool.Processes(1, loop.Handler(func(context.Context, int) (int, error) {
+		for {
+		}
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { p.Terminate(); _ = p.Join(ctx) }()
+	f, err := loop.Submit(ctx, p, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := f.Cancel(ctx, queue.Kill(10*time.Millisecond)); err != nil {
+		fmt.Println(err)
+	}
+	_, err = f.Get(ctx)
+	fmt.Println(errors.Is(err, queue.ErrCancelled))
+	// Output: true
 }
 
 func ExampleDistributed() {

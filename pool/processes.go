@@ -83,7 +83,8 @@ var (
 //
 // The children are this program, started again. In a child Processes never returns: it
 // runs tasks. A program that does other things before, such as to open a connection,
-// calls [Child] first thing in main, and a test that has such a pool in TestMain.
+// calls [Child] first thing in main, and a test that has such a pool in TestMain. A task
+// in a child that makes a pool gets [queue.ErrWouldDeadlock].
 func Processes(n int, routes ...queue.Route) (*ProcessPool, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("%w: a pool of %d workers; give it at least 1", queue.ErrOption, n)
@@ -106,8 +107,11 @@ func NewProcesses(cfg ProcessConfig, routes ...queue.Route) (*ProcessPool, error
 	if err != nil {
 		return nil, err
 	}
+	if child.Serving() {
+		return nil, errInChild()
+	}
 	name := child.NameOf("pool", routes)
-	if child.Is() && !child.Serving() {
+	if child.Is() {
 		if child.Name() == name {
 			child.Serve(p.mux, cfg.Initializer)
 		}
@@ -160,22 +164,33 @@ func (p *ProcessPool) SubmitAll(ctx context.Context, ms []*queue.Message) ([]*qu
 
 func errInChild() error {
 	if child.Is() {
-		return fmt.Errorf("%w: a task in a child process has no way to its pool", queue.ErrWouldDeadlock)
+		return fmt.Errorf("%w: a task in a child process has no way to its pool, and gets none of its own", queue.ErrWouldDeadlock)
 	}
 	return fmt.Errorf("%w: the pool is nil", queue.ErrOption)
 }
 
 // Open returns the promise of a task that has not ended, or whose outcome is kept.
 func (p *ProcessPool) Open(ctx context.Context, m *queue.Message) (*queue.Promise, error) {
+	if p == nil {
+		return nil, errInChild()
+	}
 	return p.local.Open(ctx, m)
 }
 
-// Workers is how many tasks run at once.
-func (p *ProcessPool) Workers() int { return p.local.Workers() }
+// Workers is how many tasks run at once; 0 if the pool is nil, as it is in a child.
+func (p *ProcessPool) Workers() int {
+	if p == nil {
+		return 0
+	}
+	return p.local.Workers()
+}
 
 // Share keeps data for the pool's tasks.
-func (p *ProcessPool) Share(ctx context.Context, queue string, data []byte) (string, error) {
-	return p.local.Share(ctx, queue, data)
+func (p *ProcessPool) Share(ctx context.Context, on string, data []byte) (string, error) {
+	if p == nil {
+		return "", errInChild()
+	}
+	return p.local.Share(ctx, on, data)
 }
 
 // Cancel cancels the promises' tasks as [queue.Control] says. [queue.Kill] kills the

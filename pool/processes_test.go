@@ -40,7 +40,7 @@ func readyChild(context.Context) error {
 }
 
 func childRoutes() []queue.Route {
-	return []queue.Route{
+	return append(poolRoutes(),
 		pidTask.Handler(func(context.Context, int) (int, error) { return os.Getpid(), nil }),
 		idleTask.Handler(func(_ context.Context, n int) (int, error) { return n, nil }),
 		dieTask.Handler(die),
@@ -86,7 +86,7 @@ func childRoutes() []queue.Route {
 			}
 			return 0, fmt.Errorf("while %w", errDying)
 		}),
-	}
+	)
 }
 
 // die ends the process in one of the ways in which a process ends.
@@ -167,7 +167,7 @@ func TestErrorsOfAChildAreThoseOfItsHandler(t *testing.T) {
 	if !errors.Is(err, queue.ErrPanic) || !errors.As(err, &e) || !strings.Contains(e.Stack, "processes_test.go") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := nestTask.Call(soon(t), p, 0); err == nil || !strings.Contains(err.Error(), "starts no children of its own") {
+	if _, err := nestTask.Call(soon(t), p, 0); err == nil || !strings.Contains(err.Error(), "gets none of its own") {
 		t.Errorf("a pool in a child: %v", err)
 	}
 }
@@ -191,7 +191,7 @@ func TestAChildIsReplacedAfterSoManyTasks(t *testing.T) {
 }
 
 func TestKillEndsABusyLoop(t *testing.T) {
-	p := processes(t, pool.ProcessConfig{Workers: 1})
+	p := processes(t, pool.ProcessConfig{Workers: 1, KillAfter: time.Hour}) // nothing but Kill ends a handler
 	file := t.TempDir() + "/spins"
 	f, err := spinTask.Submit(soon(t), p, file)
 	if err != nil {

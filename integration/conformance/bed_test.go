@@ -23,9 +23,11 @@ const within = 30 * time.Second
 // executor is where rows are run.
 type executor struct {
 	queue.Executor
-	wire queue.Executor                       // one over which arguments travel as bytes
-	pool func(b *bed, maxQueued int) lifePool // makes a pool for one row
-	site *site                                // where the workers are; nil if they are goroutines
+	name   string                               // its column in the table
+	wire   queue.Executor                       // one over which arguments travel as bytes
+	pool   func(b *bed, maxQueued int) lifePool // makes a pool for one row
+	rounds int                                  // how often a row that makes pools in a row does that
+	site   *site                                // where the workers are; nil if they are goroutines
 }
 
 // lifePool is an executor that comes to an end.
@@ -39,6 +41,8 @@ type lifePool interface {
 
 func local(t *testing.T) executor {
 	return executor{
+		name:     "L",
+		rounds:   20,
 		Executor: localPool(t, pool.Config{Workers: workers}, routes()...),
 		wire:     localPool(t, pool.Config{Workers: workers, Strict: true}, routes()...),
 		pool: func(b *bed, maxQueued int) lifePool {
@@ -57,6 +61,37 @@ func localPool(t *testing.T, cfg pool.Config, routes ...queue.Route) *pool.Local
 	return p
 }
 
+// kids are the children of most rows: they need not be quick to be replaced.
+var kids = pool.ProcessConfig{Workers: workers, Spare: -1}
+
+func processes(t *testing.T) executor {
+	p := processPool(t, kids)
+	return executor{name: "P", rounds: 3, Executor: p, wire: p, pool: func(b *bed, maxQueued int) lifePool {
+		cfg := kids
+		cfg.MaxQueued = maxQueued
+		return processPool(b.T, cfg)
+	}}
+}
+
+// processPool makes a pool of children. None is left at the end of the test.
+func processPool(t *testing.T, cfg pool.ProcessConfig) *pool.ProcessPool {
+	t.Helper()
+	cfg.Env = append(cfg.Env, "GORACE=atexit_sleep_ms=0") // else one built with -race takes a second to exit
+	p, err := pool.NewProcesses(cfg, kidRoutes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Terminate()
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		defer cancel()
+		if err := p.Join(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
 func distributed(t *testing.T) executor {
 	t.Helper()
 	s := newSite(t)
@@ -64,7 +99,7 @@ func distributed(t *testing.T) executor {
 		s.worker(workersEach, 0)
 	}
 	c := s.client()
-	return executor{Executor: c, wire: c, site: s, pool: func(b *bed, _ int) lifePool {
+	return executor{Executor: c, name: "D", rounds: 20, wire: c, site: s, pool: func(b *bed, _ int) lifePool {
 		p, err := pool.Distributed(c)
 		if err != nil {
 			b.Fatal(err)
@@ -214,6 +249,15 @@ func (b *bed) occupy() *door {
 	d.await(workers)
 	b.Cleanup(d.open)
 	return d
+}
+
+// occupyOnce fills every slot with tasks at the door, and returns one that waits.
+func (b *bed) occupyOnce(d *door) *queue.Future[int] {
+	b.Helper()
+	d.submitN(workers)
+	d.await(workers)
+	b.Cleanup(d.open)
+	return submit(b, double, 1)
 }
 
 // fine checks that the pool still works.

@@ -11,7 +11,7 @@ import (
 
 // callbackRows are about OnDone.
 var callbackRows = []row{
-	{"C39", "LD", "OnDone sees the final state on success, error and cancel", func(b *bed) {
+	{"C39", "LPD", "OnDone sees the final state on success, error and cancel", func(b *bed) {
 		held := b.occupy()
 		waiting := submit(b, double, 1)
 		var wg sync.WaitGroup
@@ -31,7 +31,7 @@ var callbackRows = []row{
 		seen(submit(b, evens, 1), queue.StateDead)
 		wg.Wait()
 	}},
-	{"C40", "LD", "OnDone after the end fires once", func(b *bed) {
+	{"C40", "LPD", "OnDone after the end fires once", func(b *bed) {
 		f := submit(b, double, 1)
 		value(b, f)
 		var calls atomic.Int64
@@ -43,7 +43,7 @@ var callbackRows = []row{
 			b.Errorf("%d calls", calls.Load())
 		}
 	}},
-	{"C41", "LD", "callbacks run in order; a stopped one does not", func(b *bed) {
+	{"C41", "LPD", "callbacks run in order; a stopped one does not", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		var order []int
@@ -61,7 +61,7 @@ var callbackRows = []row{
 			b.Errorf("order %v", order)
 		}
 	}},
-	{"C42", "LD", "a callback that panics is logged and takes nothing along", func(b *bed) {
+	{"C42", "LPD", "a callback that panics is logged and takes nothing along", func(b *bed) {
 		logged := b.captureLog()
 		f := submit(b, double, 1)
 		done := make(chan struct{})
@@ -73,7 +73,7 @@ var callbackRows = []row{
 		}
 		b.fine()
 	}},
-	{"C43", "LD", "a callback that blocks delays no other future", func(b *bed) {
+	{"C43", "LPD", "a callback that blocks delays no other future", func(b *bed) {
 		release := make(chan struct{})
 		defer close(release)
 		entered := make(chan struct{})
@@ -81,7 +81,7 @@ var callbackRows = []row{
 		wait(b, entered)
 		b.fine()
 	}},
-	{"C44", "LD", "Submit and Get from a callback", func(b *bed) {
+	{"C44", "LPD", "Submit and Get from a callback", func(b *bed) {
 		got := make(chan int, 1)
 		submit(b, double, 1).OnDone(func(n int, _ error) {
 			v, err := double.Call(b.ctx, b.x, n)

@@ -10,12 +10,12 @@ import (
 
 // callRows are about submitting one task and waiting for it.
 var callRows = []row{
-	{"C01", "LD", "Call returns the handler's value", func(b *bed) {
+	{"C01", "LPD", "Call returns the handler's value", func(b *bed) {
 		if got := must[int](b)(double.Call(b.ctx, b.x, 21)); got != 42 {
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C02", "LD", "Submit returns before the task ends, Get waits for it", func(b *bed) {
+	{"C02", "LPD", "Submit returns before the task ends, Get waits for it", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		if _, err := f.Result(); !errors.Is(err, queue.ErrNotReady) {
@@ -26,7 +26,7 @@ var callRows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C03", "LD", "a Get that ctx ends says so, and the task goes on", func(b *bed) {
+	{"C03", "LPD", "a Get that ctx ends says so, and the task goes on", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		short, cancel := context.WithTimeout(b.ctx, 20*time.Millisecond)
@@ -38,7 +38,7 @@ var callRows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C04", "LD", "that error is also what ended ctx; a remote timeout never is", func(b *bed) {
+	{"C04", "LPD", "that error is also what ended ctx; a remote timeout never is", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		short, cancel := context.WithTimeout(b.ctx, 10*time.Millisecond)
@@ -57,7 +57,7 @@ var callRows = []row{
 			b.Errorf("the remote timeout looks like one of this side: %v", err)
 		}
 	}},
-	{"C05", "LD", "a deadline is a Get's, not the submission's", func(b *bed) {
+	{"C05", "LPD", "a deadline is a Get's, not the submission's", func(b *bed) {
 		var fs []*queue.Future[int]
 		for i := range 3 * workers {
 			fs = append(fs, submit(b, sleep, nap{50 * time.Millisecond, i}))

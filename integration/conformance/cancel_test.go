@@ -6,7 +6,7 @@ import (
 
 // cancelRows are about Cancel.
 var cancelRows = []row{
-	{"C45", "LD", "a task cancelled before it starts never runs", func(b *bed) {
+	{"C45", "LPD", "a task cancelled before it starts never runs", func(b *bed) {
 		held := b.occupy()
 		d := newDoor(b)
 		d.open()
@@ -25,7 +25,7 @@ var cancelRows = []row{
 			b.Error("it ran")
 		}
 	}},
-	{"C46", "LD", "Cancel leaves a running task alone", func(b *bed) {
+	{"C46", "LPD", "Cancel leaves a running task alone", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		d.await(1)
@@ -35,7 +35,7 @@ var cancelRows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C47", "LD", "Cancel(Interrupt) cancels the handler's context, with its cause", func(b *bed) {
+	{"C47", "LPD", "Cancel(Interrupt) cancels the handler's context, with its cause", func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		d.await(1)
@@ -46,7 +46,7 @@ var cancelRows = []row{
 			b.Error("the handler saw another cause")
 		}
 	}},
-	{"C48", "L", "a goroutine cannot be killed, and is not disturbed", func(b *bed) {
+	{"C48", "LP", "Kill ends a busy loop in a child; a goroutine cannot be killed", by{"P": killKid, "L": func(b *bed) {
 		d := newDoor(b)
 		f := d.submit()
 		d.await(1)
@@ -56,8 +56,8 @@ var cancelRows = []row{
 		if got := value(b, f); got != 7 {
 			b.Errorf("value %d", got)
 		}
-	}},
-	{"C49", "LD", "Cancel of a finished task is too late, twice", func(b *bed) {
+	}}.test},
+	{"C49", "LPD", "Cancel of a finished task is too late, twice", func(b *bed) {
 		f := submit(b, double, 2)
 		value(b, f)
 		cancels(b, f, queue.CancelTooLate)
@@ -66,7 +66,7 @@ var cancelRows = []row{
 			b.Errorf("value %d", got)
 		}
 	}},
-	{"C50", "LD", "a task that a worker holds ready can be cancelled", func(b *bed) {
+	{"C50", "LPD", "a task that a worker holds ready can be cancelled", func(b *bed) {
 		must[[]int](b)(double.MapAll(b.ctx, b.x, numbers(2000), queue.Chunk(1))) // short tasks are held ready
 		held, never := b.occupy(), newDoor(b)
 		never.open()

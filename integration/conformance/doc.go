@@ -5,5 +5,6 @@
 //
 //	go test -run 'TestConformance/D/C27' ./integration/conformance
 //
-// runs one. L is a pool of goroutines, D is Redis with workers in other processes.
+// runs one. L is a pool of goroutines, P one of child processes, D is Redis with workers in
+// other processes.
 package conformance

@@ -18,8 +18,8 @@ import (
 
 // lifeRows are about a pool's beginning, its workers and its end.
 var lifeRows = []row{
-	{"C06", "LD", "a closed pool refuses; what it accepted while closing runs", func(b *bed) {
-		for range 20 {
+	{"C06", "LPD", "a closed pool refuses; what it accepted while closing runs", func(b *bed) {
+		for range b.e.rounds {
 			p := b.pool(0)
 			var accepted atomic.Int64
 			var all sync.WaitGroup
@@ -44,7 +44,7 @@ var lifeRows = []row{
 			all.Wait()
 		}
 	}},
-	{"C07", "LD", "Close may be repeated; all that waits runs", func(b *bed) {
+	{"C07", "LPD", "Close may be repeated; all that waits runs", func(b *bed) {
 		p := b.pool(0)
 		held := b.occupy()
 		waiting := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, p, slices.Collect(numbers(10))))
@@ -55,7 +55,7 @@ var lifeRows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C08", "LD", "Join before Close is refused", func(b *bed) {
+	{"C08", "LPD", "Join before Close is refused", func(b *bed) {
 		p := b.pool(0)
 		is(b, p.Join(b.ctx), queue.ErrPoolRunning)
 		p.Close()
@@ -63,7 +63,7 @@ var lifeRows = []row{
 			b.Error(err)
 		}
 	}},
-	{"C09", "LD", "Close and Join: all tasks run, as many at once as there are workers", func(b *bed) {
+	{"C09", "LPD", "Close and Join: all tasks run, as many at once as there are workers", func(b *bed) {
 		p := b.pool(0)
 		doors := make([]*door, 3*workers)
 		for i := range doors {
@@ -96,7 +96,7 @@ var lifeRows = []row{
 			b.Error(err)
 		}
 	}},
-	{"C10", "LD", "Terminate: what has ended has ended, the rest never runs", func(b *bed) {
+	{"C10", "LPD", "Terminate: what has ended has ended, the rest never runs", func(b *bed) {
 		p := b.pool(0)
 		b.fine()
 		held, never := b.occupy(), newDoor(b)
@@ -114,7 +114,7 @@ var lifeRows = []row{
 			b.Errorf("%d tasks ran after all", n)
 		}
 	}},
-	{"C11", "LD", "after Terminate every future is done, and says so", func(b *bed) {
+	{"C11", "LPD", "after Terminate every future is done, and says so", func(b *bed) {
 		p := b.pool(0)
 		d := newDoor(b)
 		fs := d.submitN(3 * workers)
@@ -126,7 +126,7 @@ var lifeRows = []row{
 			fails(b, f, queue.ErrTerminated)
 		}
 	}},
-	{"C12", "LD", "Terminate with 10,000 tasks that wait", func(b *bed) {
+	{"C12", "LPD", "Terminate with 10,000 tasks that wait", func(b *bed) {
 		p := b.pool(0)
 		b.occupy()
 		fs := newDoor(b).submitN(10_000)
@@ -137,7 +137,7 @@ var lifeRows = []row{
 			}
 		}
 	}},
-	{"C13", "LD", "Shutdown waits for what runs and what waits, and may be repeated", func(b *bed) {
+	{"C13", "LPD", "Shutdown waits for what runs and what waits, and may be repeated", func(b *bed) {
 		p := b.pool(0)
 		held := b.occupy()
 		waiting := must[[]*queue.Future[int]](b)(double.SubmitAll(b.ctx, p, slices.Collect(numbers(10))))
@@ -161,7 +161,7 @@ var lifeRows = []row{
 			down = run(func() error { return p.Shutdown(b.ctx) })
 		}
 	}},
-	{"C14", "LD", "Shutdown(CancelPending): what waits is cancelled, what runs ends", func(b *bed) {
+	{"C14", "LPD", "Shutdown(CancelPending): what waits is cancelled, what runs ends", func(b *bed) {
 		p := b.pool(0)
 		d := newDoor(b)
 		fs := d.submitN(50)
@@ -186,8 +186,8 @@ var lifeRows = []row{
 			b.Errorf("%d finished, %d ran", finished, d.runs())
 		}
 	}},
-	{"C15", "LD", "Shutdown right after Submit and Cancel", func(b *bed) {
-		for range 20 {
+	{"C15", "LPD", "Shutdown right after Submit and Cancel", func(b *bed) {
+		for range b.e.rounds {
 			p := b.pool(0)
 			f := submit(b, double, 1)
 			if _, err := f.Cancel(b.ctx); err != nil {
@@ -199,7 +199,7 @@ var lifeRows = []row{
 			ended(b, f)
 		}
 	}},
-	{"C16", "LD", "Shutdown of a pool that is full and has more coming", func(b *bed) {
+	{"C16", "LPD", "Shutdown of a pool that is full and has more coming", func(b *bed) {
 		p := b.pool(workers)
 		held := b.occupy()
 		submitters := make(chan error)
@@ -233,10 +233,10 @@ var lifeRows = []row{
 		}
 		b.until("the last callback", func() bool { return accepted.Load() == 0 })
 	}},
-	{"C17", "L", "Close alone lets work go on; no goroutine is left after Join", func(b *bed) {
+	{"C17", "LP", "Close alone lets work go on; no goroutine or child is left after Join", func(b *bed) {
 		before := runtime.NumGoroutine()
 		var pools []lifePool
-		for range 20 {
+		for range b.e.rounds {
 			p := b.pool(0)
 			held := b.occupy()
 			f := submit(b, double, 1)
@@ -251,10 +251,13 @@ var lifeRows = []row{
 			if err := p.Join(b.ctx); err != nil {
 				b.Error(err)
 			}
+			if p, ok := p.(*pool.ProcessPool); ok && len(p.PIDs()) > 0 {
+				b.Errorf("children %v are left", p.PIDs())
+			}
 		}
 		b.until("the goroutines to be gone", func() bool { return runtime.NumGoroutine() <= before })
 	}},
-	{"C18", "L", "a pool has at least one worker; GOMAXPROCS unless told", func(b *bed) {
+	{"C18", "LP", "a pool has at least one worker; GOMAXPROCS unless told", by{"P": oneKid, "L": func(b *bed) {
 		for _, n := range []int{0, -1} {
 			_, err := pool.Local(n)
 			is(b, err, queue.ErrOption)
@@ -262,8 +265,8 @@ var lifeRows = []row{
 		if p := localPool(b.T, pool.Config{}); p.Workers() != runtime.GOMAXPROCS(0) {
 			b.Errorf("%d workers", p.Workers())
 		}
-	}},
-	{"C19", "LD", "never more at once than there are slots", func(b *bed) {
+	}}.test},
+	{"C19", "LPD", "never more at once than there are slots", func(b *bed) {
 		dir := b.TempDir()
 		var most int
 		for got, err := range crowded.Map(b.ctx, b.x, slices.Values(slices.Repeat([]string{dir}, 60)), queue.Chunk(1)) {
@@ -273,7 +276,7 @@ var lifeRows = []row{
 			b.Errorf("%d at once on %d slots", most, workers)
 		}
 	}},
-	{"C20", "L", "an idle worker is used again", func(b *bed) {
+	{"C20", "LP", "an idle worker is used again", by{"P": reuseKid, "L": func(b *bed) {
 		synctest.Test(b.T, func(t *testing.T) {
 			var begun atomic.Int64
 			p := localPool(t, pool.Config{Workers: 8, Initializer: func(context.Context) error { begun.Add(1); return nil }}, routes()...)
@@ -287,8 +290,8 @@ var lifeRows = []row{
 				t.Errorf("%d workers for one task after the other", begun.Load())
 			}
 		})
-	}},
-	{"C76", "L", "the Initializer runs once in every worker, before its first task", func(b *bed) {
+	}}.test},
+	{"C76", "LP", "the Initializer runs once in every worker, before its first task", by{"P": initKids, "L": func(b *bed) {
 		var begun atomic.Int64
 		b.x = localPool(b.T, pool.Config{Workers: workers, Initializer: func(context.Context) error { begun.Add(1); return nil }}, routes()...)
 		held := b.occupy()
@@ -302,8 +305,8 @@ var lifeRows = []row{
 		if n := begun.Load(); n != workers+1 {
 			b.Errorf("it ran %d times for %d workers and one in the place of another", n, workers)
 		}
-	}},
-	{"C77", "L", "an Initializer that keeps failing breaks the pool", func(b *bed) {
+	}}.test},
+	{"C77", "LP", "an Initializer that keeps failing breaks the pool", by{"P": brokenKids, "L": func(b *bed) {
 		var tries atomic.Int64
 		boom := errors.New("boom")
 		b.x = localPool(b.T, pool.Config{Workers: 1, Initializer: func(context.Context) error { tries.Add(1); return boom }}, routes()...)
@@ -315,9 +318,9 @@ var lifeRows = []row{
 		if n := tries.Load(); n < 2 || n > 10 {
 			b.Errorf("it was tried %d times", n)
 		}
-	}},
-	{"C100", "LD", "a task that waits on its own pool: refused if that cannot end, or warned", func(b *bed) {
-		if b.e.site == nil {
+	}}.test},
+	{"C100", "LPD", "a task that waits on its own pool: refused if that cannot end, or warned", by{
+		"L": func(b *bed) {
 			var p *pool.LocalPool
 			p = localPool(b.T, pool.Config{Workers: 1}, append(routes(), nested.Handler(func(ctx context.Context, n int) (int, error) {
 				return double.Call(ctx, p, n)
@@ -325,16 +328,18 @@ var lifeRows = []row{
 			b.x = p
 			fails(b, submit(b, nested, 1), queue.ErrWouldDeadlock)
 			b.fine()
-			return
-		}
-		s := newSite(b.T)
-		b.x = s.client()
-		w := s.worker(1, 0)
-		f := submit(b, nested, 1)
-		b.until("a warning", func() bool { return strings.Contains(w.said(), "holds the only slot") })
-		s.worker(1, 0) // now there is another slot
-		if got := value(b, f); got != 2 {
-			b.Errorf("value %d", got)
-		}
-	}},
+		},
+		"P": askKid,
+		"D": func(b *bed) {
+			s := newSite(b.T)
+			b.x = s.client()
+			w := s.worker(1, 0)
+			f := submit(b, nested, 1)
+			b.until("a warning", func() bool { return strings.Contains(w.said(), "holds the only slot") })
+			s.worker(1, 0) // now there is another slot
+			if got := value(b, f); got != 2 {
+				b.Errorf("value %d", got)
+			}
+		},
+	}.test},
 }

@@ -39,7 +39,7 @@ func (sized) Workers() int { return workers }
 
 // mapRows are about the verbs that take many arguments.
 var mapRows = []row{
-	{"C21", "LD", "MapAll keeps the order under random delays", func(b *bed) {
+	{"C21", "LPD", "MapAll keeps the order under random delays", func(b *bed) {
 		ins := make([]nap, 40)
 		for i := range ins {
 			ins[i] = nap{time.Duration(i*7%5) * time.Millisecond, i}
@@ -49,7 +49,7 @@ var mapRows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C22", "LD", "MapAll equals serial for any chunk", func(b *bed) {
+	{"C22", "LPD", "MapAll equals serial for any chunk", func(b *bed) {
 		for _, chunk := range []int{1, 3, 6, 20, 40, 50} {
 			for _, n := range []int{40, 100} {
 				if got := must[[]int](b)(double.MapAll(b.ctx, b.x, numbers(n), queue.Chunk(chunk))); !slices.Equal(got, doubled(n)) {
@@ -61,13 +61,13 @@ var mapRows = []row{
 			b.Error("adaptive chunks differ from serial")
 		}
 	}},
-	{"C23", "LD", "a chunk below 1 is refused and nothing submitted", func(b *bed) {
+	{"C23", "LPD", "a chunk below 1 is refused and nothing submitted", func(b *bed) {
 		for _, n := range []int{0, -1} {
 			_, err := double.MapAll(b.ctx, b.x, numbers(3), queue.Chunk(n))
 			is(b, err, queue.ErrOption)
 		}
 	}},
-	{"C24", "LD", "a measured chunk is never above ceil(n / (4 x workers))", func(b *bed) {
+	{"C24", "LPD", "a measured chunk is never above ceil(n / (4 x workers))", func(b *bed) {
 		const n = 40_000 // enough for chunks to grow
 		if _, ok := b.x.(queue.Sizer); !ok {
 			b.x = sized{b.x}
@@ -80,7 +80,7 @@ var mapRows = []row{
 			b.Errorf("%d of %d items in one message", most, n)
 		}
 	}},
-	{"C25", "LD", "an empty input ends at once", func(b *bed) {
+	{"C25", "LPD", "an empty input ends at once", func(b *bed) {
 		for _, opts := range [][]queue.Option{nil, {queue.Chunk(1)}, {queue.Chunk(10)}} {
 			if got, err := double.MapAll(b.ctx, b.x, numbers(0), opts...); err != nil || len(got) != 0 {
 				b.Errorf("MapAll: %v, %v", got, err)
@@ -97,7 +97,7 @@ var mapRows = []row{
 			}
 		}
 	}},
-	{"C26", "LD", "OnDone fires for an empty MapAsync", func(b *bed) {
+	{"C26", "LPD", "OnDone fires for an empty MapAsync", func(b *bed) {
 		called := make(chan struct{})
 		f := must[*queue.Future[[]int]](b)(double.MapAsync(b.ctx, b.x, numbers(0)))
 		f.OnDone(func([]int, error) { close(called) })
@@ -107,7 +107,7 @@ var mapRows = []row{
 			b.Error("never called")
 		}
 	}},
-	{"C27", "LD", "one failing item: MapAll waits for all and names the lowest", func(b *bed) {
+	{"C27", "LPD", "one failing item: MapAll waits for all and names the lowest", func(b *bed) {
 		ins := []int{0, 2, 3, 4, 5, 6}
 		got, err := evens.MapAll(b.ctx, b.x, slices.Values(ins), queue.Chunk(1))
 		var me *queue.MapError
@@ -119,7 +119,7 @@ var mapRows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C28", "LD", "FailFast cancels what was not sent and interrupts what runs", func(b *bed) {
+	{"C28", "LPD", "FailFast cancels what was not sent and interrupts what runs", func(b *bed) {
 		d := newDoor(b)
 		dirs := append([]string{"/nowhere/at/all"}, slices.Repeat([]string{d.dir}, 50)...)
 		_, err := gated.MapAll(b.ctx, b.x, slices.Values(dirs), queue.Chunk(1), queue.FailFast())
@@ -132,7 +132,7 @@ var mapRows = []row{
 		}
 		b.fine() // the slots are free: what ran was interrupted
 	}},
-	{"C29", "LD", "an item's error does not touch its neighbours in the chunk", func(b *bed) {
+	{"C29", "LPD", "an item's error does not touch its neighbours in the chunk", func(b *bed) {
 		var values, odd int
 		for _, err := range evens.Map(b.ctx, b.x, numbers(20), queue.Chunk(7)) {
 			switch {
@@ -148,7 +148,7 @@ var mapRows = []row{
 			b.Errorf("%d values, %d errors", values, odd)
 		}
 	}},
-	{"C30", "LD", "Map goes on after an item's error, whatever the chunk", func(b *bed) {
+	{"C30", "LPD", "Map goes on after an item's error, whatever the chunk", func(b *bed) {
 		for _, chunk := range []int{1, 4} {
 			i := 0
 			for it := range evens.Stream(b.ctx, b.x, numbers(10), queue.Chunk(chunk)) {
@@ -162,7 +162,7 @@ var mapRows = []row{
 			}
 		}
 	}},
-	{"C31", "LD", "MapUnordered yields all, the first finished first", func(b *bed) {
+	{"C31", "LPD", "MapUnordered yields all, the first finished first", func(b *bed) {
 		ins := []nap{{400 * time.Millisecond, 0}, {0, 1}, {0, 2}}
 		var got []int
 		for v, err := range sleep.MapUnordered(b.ctx, b.x, slices.Values(ins), queue.Chunk(1)) {
@@ -172,7 +172,7 @@ var mapRows = []row{
 			b.Errorf("values %v", got)
 		}
 	}},
-	{"C32", "LD", "a source that fails after k items: k results, then its error", func(b *bed) {
+	{"C32", "LPD", "a source that fails after k items: k results, then its error", func(b *bed) {
 		errSource := errors.New("no more disk")
 		src := func(yield func(int, error) bool) {
 			for i := range 5 {
@@ -201,7 +201,7 @@ var mapRows = []row{
 			}
 		}
 	}},
-	{"C33", "LD", "a panic in the source comes out of the loop", func(b *bed) {
+	{"C33", "LPD", "a panic in the source comes out of the loop", func(b *bed) {
 		defer func() {
 			if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "boom") {
 				b.Errorf("recovered %v", p)
@@ -211,7 +211,7 @@ var mapRows = []row{
 		}
 		b.Error("no panic")
 	}},
-	{"C34", "LD", "at most the window is pulled ahead", func(b *bed) {
+	{"C34", "LPD", "at most the window is pulled ahead", func(b *bed) {
 		const window = 7
 		var pulled atomic.Int64
 		src := func(yield func(int) bool) {
@@ -231,7 +231,7 @@ var mapRows = []row{
 			yielded++
 		}
 	}},
-	{"C35", "LD", "break ends an endless Map", func(b *bed) {
+	{"C35", "LPD", "break ends an endless Map", func(b *bed) {
 		n := 0
 		for _, err := range double.Map(b.ctx, b.x, func(yield func(int) bool) {
 			for i := 0; yield(i); i++ {
@@ -244,7 +244,7 @@ var mapRows = []row{
 		}
 		b.fine()
 	}},
-	{"C36", "LD", "the deadline of a Map counts from the start of the loop", func(b *bed) {
+	{"C36", "LPD", "the deadline of a Map counts from the start of the loop", func(b *bed) {
 		d := newDoor(b)
 		open := newDoor(b)
 		open.open()
@@ -263,14 +263,14 @@ var mapRows = []row{
 		}
 		is(b, last, context.DeadlineExceeded)
 	}},
-	{"C37", "LD", "MapAsync submits though nobody looks", func(b *bed) {
+	{"C37", "LPD", "MapAsync submits though nobody looks", func(b *bed) {
 		d := newDoor(b)
 		f := must[*queue.Future[[]int]](b)(gated.MapAsync(b.ctx, b.x, slices.Values([]string{d.dir, d.dir}), queue.Chunk(1)))
 		d.await(2)
 		d.open()
 		value(b, f)
 	}},
-	{"C38", "LD", "MapAsync: one list, one callback, one error", func(b *bed) {
+	{"C38", "LPD", "MapAsync: one list, one callback, one error", func(b *bed) {
 		var calls atomic.Int64
 		ok := must[*queue.Future[[]int]](b)(double.MapAsync(b.ctx, b.x, numbers(10)))
 		done := make(chan struct{})

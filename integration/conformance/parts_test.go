@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -34,12 +35,18 @@ type script struct {
 
 	Queue string // shared by that name, or a pipe
 	Items int    // of a queue's producer
+
+	Polite bool // an interrupt lets what runs finish
 }
 
 func play(text string) int {
 	var sc script
 	err := json.Unmarshal([]byte(text), &sc)
-	if err == nil {
+	switch {
+	case err != nil:
+	case sc.Part == "parent":
+		err = haveKids(sc)
+	default:
 		rdb := redis.NewClient(&redis.Options{Addr: sc.Addr})
 		defer rdb.Close()
 		var c *producer.Client
@@ -67,11 +74,21 @@ func untilClosed() context.Context {
 	return ctx
 }
 
+// untilInterrupt is untilClosed for a program that an interrupt stops. Unless it is
+// polite the interrupt does what it does by default.
+func untilInterrupt(polite bool) (context.Context, context.CancelFunc) {
+	ctx := untilClosed()
+	if !polite {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, os.Interrupt)
+}
+
 // work is a worker. Its nested tasks submit with c.
 func work(sc script, rdb *redis.Client, c *producer.Client) error {
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(os.Stderr), zap.InfoLevel))
 	cfg := consumer.Config{Concurrency: sc.Slots, Lease: sc.Lease, Logger: log}
-	w, err := consumer.New(rdb, cfg, append(routes(), nested.Handler(func(ctx context.Context, n int) (int, error) {
+	w, err := consumer.New(rdb, cfg, append(routes(), dies.Handler(die), nested.Handler(func(ctx context.Context, n int) (int, error) {
 		return double.Call(ctx, c, n)
 	}))...)
 	if err != nil {

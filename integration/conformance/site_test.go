@@ -52,25 +52,31 @@ func (s *site) worker(slots int, lease time.Duration) *process {
 	return s.play(script{Part: "worker", Slots: slots, Lease: lease})
 }
 
-// play starts a process that plays a part. At the end of the test it must end well,
-// unless it was killed.
+// play starts a process that plays a part around the site's Redis.
 func (s *site) play(sc script) *process {
 	s.t.Helper()
 	sc.Addr = s.redis.Addr()
+	return start(s.t, sc)
+}
+
+// start starts a process that plays a part. At the end of the test it must end well,
+// unless it was killed.
+func start(t testing.TB, sc script) *process {
+	t.Helper()
 	text, err := json.Marshal(sc)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p := &process{t: s.t, log: filepath.Join(s.t.TempDir(), "log")}
+	p := &process{t: t, log: filepath.Join(t.TempDir(), "log")}
 	log, err := os.Create(p.log)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer log.Close() // the child has its own
-	cmd := proctest.Self(s.t, scriptEnv+"="+string(text))
+	cmd := proctest.Self(t, scriptEnv+"="+string(text))
 	cmd.Stderr = log
 	if p.in, err = cmd.StdinPipe(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out, w, err := os.Pipe() // not the command's own, which is closed when the process ends, read or not
 	if err != nil {
@@ -80,9 +86,9 @@ func (s *site) play(sc script) *process {
 	defer w.Close() // the child has its own
 	p.out, cmd.Stdout = bufio.NewReader(out), w
 	if p.Process, err = proctest.Start(cmd); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(p.end)
+	t.Cleanup(p.end)
 	return p
 }
 

@@ -19,8 +19,16 @@ type row struct {
 	test  func(b *bed)
 }
 
+// by is a row's test for each executor, where they differ.
+type by map[string]func(b *bed)
+
+func (m by) test(b *bed) { b.Helper(); m[b.e.name](b) }
+
+// columns are the executors, as the table shows them.
+var columns = []string{"L", "P", "D"}
+
 // rows is the table.
-var rows = sorted(callRows, lifeRows, mapRows, callbackRows, cancelRows, waitRows, errorRows, farRows, valueRows, sharedLockRows, sharedQueueRows)
+var rows = sorted(callRows, lifeRows, mapRows, callbackRows, cancelRows, waitRows, errorRows, kidRows, farRows, valueRows, sharedLockRows, sharedQueueRows)
 
 func (r row) number() int {
 	n, err := strconv.Atoi(strings.TrimPrefix(r.name, "C"))
@@ -43,6 +51,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	t.Run("L", func(t *testing.T) { runRows(t, "L", local(t)) })
+	t.Run("P", func(t *testing.T) { runRows(t, "P", processes(t)) })
 	t.Run("D", func(t *testing.T) { runRows(t, "D", distributed(t)) })
 }
 
@@ -83,14 +92,14 @@ func (b *board) print(w io.Writer) {
 		return
 	}
 	passed, total := 0, 0
-	fmt.Fprintf(w, "%-5s %-3s %-3s behaviour\n", "row", "L", "D")
+	fmt.Fprintf(w, "%-5s %-4s %-4s %-4s behaviour\n", "row", columns[0], columns[1], columns[2])
 	for _, r := range rows {
 		cells, ran := b.cells[r.name]
 		if !ran {
 			continue
 		}
 		line := []string{}
-		for _, on := range []string{"L", "D"} {
+		for _, on := range columns {
 			mark := "-"
 			if ok, ran := cells[on]; ran {
 				total++
@@ -100,7 +109,7 @@ func (b *board) print(w io.Writer) {
 					mark = "ok"
 				}
 			}
-			line = append(line, fmt.Sprintf("%-3s", mark))
+			line = append(line, fmt.Sprintf("%-4s", mark))
 		}
 		fmt.Fprintf(w, "%-5s %s %s\n", r.name, strings.Join(line, " "), r.about)
 	}

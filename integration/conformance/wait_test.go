@@ -13,7 +13,7 @@ import (
 
 // waitRows are about waiting for many futures.
 var waitRows = []row{
-	{"C52", "LD", "Wait for all, the first, the first error", func(b *bed) {
+	{"C52", "LPD", "Wait for all, the first, the first error", func(b *bed) {
 		d := newDoor(b)
 		slow := d.submit()
 		quick := submit(b, double, 1)
@@ -32,7 +32,7 @@ var waitRows = []row{
 			b.Errorf("AllCompleted: %d done, %d pending, %v", len(done), len(pending), err)
 		}
 	}},
-	{"C53", "LD", "Wait for what is there does not wait", func(b *bed) {
+	{"C53", "LPD", "Wait for what is there does not wait", func(b *bed) {
 		d := newDoor(b)
 		slow, quick, bad := d.submit(), submit(b, double, 1), submit(b, evens, 1)
 		value(b, quick)
@@ -48,7 +48,7 @@ var waitRows = []row{
 		}
 		d.open()
 	}},
-	{"C54", "LD", "a Wait that ctx ends loses no future; duplicates collapse", func(b *bed) {
+	{"C54", "LPD", "a Wait that ctx ends loses no future; duplicates collapse", func(b *bed) {
 		d := newDoor(b)
 		slow, quick := d.submit(), submit(b, double, 1)
 		value(b, quick)
@@ -61,7 +61,7 @@ var waitRows = []row{
 		is(b, err, context.DeadlineExceeded)
 		d.open()
 	}},
-	{"C55", "LD", "a cancelled future counts as done", func(b *bed) {
+	{"C55", "LPD", "a cancelled future counts as done", func(b *bed) {
 		b.occupy()
 		f := submit(b, double, 1)
 		cancels(b, f, queue.CancelBeforeStart)
@@ -70,7 +70,7 @@ var waitRows = []row{
 			b.Errorf("%d done, %d pending, %v", len(done), len(pending), err)
 		}
 	}},
-	{"C56", "LD", "AsCompleted: as they end, each once", func(b *bed) {
+	{"C56", "LPD", "AsCompleted: as they end, each once", func(b *bed) {
 		d := newDoor(b)
 		slow, quick := d.submit(), submit(b, double, 1)
 		var got []queue.TaskID
@@ -85,7 +85,7 @@ var waitRows = []row{
 			b.Errorf("order %v", got)
 		}
 	}},
-	{"C57", "LD", "AsCompleted says how many are unfinished", func(b *bed) {
+	{"C57", "LPD", "AsCompleted says how many are unfinished", func(b *bed) {
 		d := newDoor(b)
 		fs := []queue.Waitable{d.submit(), d.submit(), submit(b, double, 1), submit(b, double, 2)}
 		ctx, cancel := context.WithTimeout(b.ctx, 500*time.Millisecond)
@@ -99,7 +99,7 @@ var waitRows = []row{
 			b.Errorf("error %v", last)
 		}
 	}},
-	{"C58", "LD", "a future that was yielded is not kept", func(b *bed) {
+	{"C58", "LPD", "a future that was yielded is not kept", func(b *bed) {
 		var weaks []weak.Pointer[queue.Future[int]]
 		rest := queue.AsCompleted(b.ctx, func() (fs []queue.Waitable) {
 			for i := range 5 {

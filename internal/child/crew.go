@@ -95,7 +95,7 @@ func (c *Crew) raise() {
 	defer c.mu.Unlock()
 	c.starting--
 	switch {
-	case err == nil && !c.closed:
+	case err == nil && !c.closed && len(c.idle)+c.busy < c.size+c.cfg.Spare: // Resize may have asked for fewer
 		c.failed, c.broken = 0, nil
 		if c.told {
 			c.told = false
