@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -14,7 +15,14 @@ var poisons = map[string]func(){
 	"exit":  func() { os.Exit(3) },
 	"panic": func() { go panic("poison"); time.Sleep(time.Hour) },
 	"stack": func() { debug.SetMaxStack(1 << 20); deeper(0) }, //nolint:staticcheck // for what it does to the stack
-	"segv":  func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSEGV); time.Sleep(time.Hour) },
+	"memory": func() {
+		var all [][]byte
+		for len(all) < 8<<10 { // of 1 MiB: nobody stops it otherwise
+			all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+			time.Sleep(time.Duration(len(all)>>9) * time.Millisecond) // who looks has time to see it, once it is large
+		}
+	},
+	"segv": func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSEGV); time.Sleep(time.Hour) },
 }
 
 // deeper overflows the stack.
