@@ -63,7 +63,8 @@ func (r *runner) initialize(context.Context) error {
 	}
 	// Numbers of processes come again.
 	r.proc = fmt.Sprintf("%s.%d.%x", cfg.Proc, os.Getpid(), time.Now().UnixMicro()&0xffffffff)
-	return os.WriteFile(filepath.Join(nursery(cfg.Dir, cfg.Proc), strconv.Itoa(os.Getpid())), nil, 0o600)
+	r.ready = filepath.Join(nursery(cfg.Dir, cfg.Proc), strconv.Itoa(os.Getpid()))
+	return os.WriteFile(r.ready, nil, 0o600)
 }
 
 // childOf is the child that made the run, as worker and number.

@@ -173,9 +173,10 @@ func watchStats(w *consumer.Worker, rec *recorder, stop <-chan struct{}) {
 
 // runner runs the test's tasks and writes down what it does.
 type runner struct {
-	proc string // what the names of its runs begin with
-	rec  *recorder
-	runs atomic.Int64
+	proc  string // what the names of its runs begin with
+	ready string // the file by which a child says that it is ready
+	rec   *recorder
+	runs  atomic.Int64
 }
 
 // routes are all that a worker runs.
@@ -216,6 +217,7 @@ func (r *runner) work(ctx context.Context, j job, task queue.Running) error {
 	}
 	first := int(task.Token) == 1 //nolint:gosec // a count
 	if j.Eats && first {
+		_ = os.Remove(r.ready) // nobody else is to kill it
 		poisons["memory"]()
 	}
 	if j.Spawns {
