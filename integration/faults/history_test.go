@@ -57,7 +57,7 @@ type record struct {
 
 // stats is the part of consumer.Stats that tests look at.
 type stats struct {
-	Succeeded, Refused, Recovered, Lapsed, GivenBack int64
+	Succeeded, Refused, Recovered, Lapsed, GivenBack, Crashed, Dead int64
 }
 
 // use is what a process uses.

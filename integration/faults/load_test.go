@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ import (
 // load is a producer and what it was told. Its methods may be called concurrently.
 type load struct {
 	t      testing.TB
-	client *producer.Client
+	to     queue.Executor        // what runs the tasks
+	client *producer.Client      // that, if it is one
 	rdb    redis.UniversalClient // the client's
 	rec    *recorder
 	chains bool // every seventh task is followed by another one
@@ -34,7 +36,7 @@ type load struct {
 }
 
 func newLoad(t testing.TB, c *producer.Client, rec *recorder) *load {
-	return &load{t: t, client: c, rec: rec}
+	return &load{t: t, to: c, client: c, rec: rec}
 }
 
 // submit submits one job once and writes down what comes of it. The future is
@@ -51,7 +53,7 @@ func (l *load) resubmit(j job, opts ...queue.Option) (*queue.Future[answer], err
 	if then {
 		opts = append(opts, queue.Then(after))
 	}
-	fut, err := work.Submit(context.Background(), l.client, j, opts...)
+	fut, err := work.Submit(context.Background(), l.to, j, opts...)
 	switch {
 	case errors.Is(err, queue.ErrStoreFull):
 		l.rec.add(record{Op: opRefuse, N: j.N, Error: err.Error()})
@@ -136,6 +138,33 @@ func (l *load) spread(window int, more func(i int) bool, submit func() error) {
 	}
 	close(next)
 	wg.Wait()
+}
+
+// strike submits tasks, whose jobs next makes, and calls at so many times: for each
+// strike a share of the tasks is submitted, and it comes when some of them are done and
+// others are not.
+func (l *load) strike(rnd *rand.Rand, tasks, strikes int, next func() job, at func()) {
+	l.t.Helper()
+	share := int64(tasks / strikes)
+	var released atomic.Int64
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		l.spread(1500, func(i int) bool {
+			return i < tasks && within(func() bool { return int64(i) < released.Load() })
+		}, func() error {
+			_, err := l.submit(next())
+			return err
+		})
+	}()
+	for k := range int64(strikes) {
+		released.Add(share)
+		some := k*share + rnd.Int64N(max(share/2, 1))
+		eventually(l.t, "a part of the work", func() bool { return l.heard.Load() >= some })
+		at()
+	}
+	released.Store(int64(tasks))
+	eventually(l.t, "all submissions", func() bool { return isClosed(submitted) })
 }
 
 // upTo is for spread: n submissions.

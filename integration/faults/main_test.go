@@ -12,6 +12,7 @@ import (
 const roleEnv = "CENOTE_FAULT_ROLE"
 
 func TestMain(m *testing.M) {
+	serveIfChild()
 	switch os.Getenv(roleEnv) {
 	case "worker":
 		os.Exit(playing("worker", runWorker))

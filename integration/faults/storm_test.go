@@ -2,7 +2,6 @@ package faults
 
 import (
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,35 +35,17 @@ func TestKillStorm(t *testing.T) {
 	}
 }
 
-// strike submits tasks and strikes at workers chosen at random, so many times: for
-// each strike a share of the tasks is submitted, and the strike comes when some of
-// them are done and others are not.
+// strike submits tasks and strikes at workers chosen at random, so many times, as
+// load.strike does.
 func (b *bench) strike(tasks, strikes int, at func(victim *process)) {
 	b.t.Helper()
 	rnd := newRand(b.t)
-	share := int64(tasks / strikes)
-	var released atomic.Int64
-	submitted := make(chan struct{})
-	go func() {
-		defer close(submitted)
-		b.load.spread(1500, func(i int) bool {
-			return i < tasks && within(func() bool { return int64(i) < released.Load() })
-		}, func() error {
-			_, err := b.load.submit(brief())
-			return err
-		})
-	}()
-	for k := range int64(strikes) {
+	b.load.strike(rnd, tasks, strikes, brief, func() {
 		living := b.fleet.alive()
 		victim := living[rnd.IntN(len(living))]
 		eventually(b.t, "worker "+victim.name+" to be ready", victim.started)
-		released.Add(share)
-		some := k*share + rnd.Int64N(share/2)
-		eventually(b.t, "a part of the work", func() bool { return b.load.heard.Load() >= some })
 		at(victim)
-	}
-	released.Store(int64(tasks))
-	eventually(b.t, "all submissions", func() bool { return isClosed(submitted) })
+	})
 }
 
 // TestNoFault does the same work with nothing going wrong: nothing may run twice.

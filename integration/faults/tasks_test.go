@@ -11,6 +11,9 @@ type job struct {
 	Gate    string // a run of the task's first delivery lasts until this file exists
 	Heeding bool   // a run ends early when its context does
 	Poison  string // how a run ends its whole process, see poisons
+	Eats    bool   // the run of the first delivery takes memory until its process is killed
+	Spawns  bool   // a run starts a process that would last
+	Spins   bool   // a run computes and never ends
 	Says    bool   // a run tells whoever waits
 	Ballast []byte // makes the message large
 }

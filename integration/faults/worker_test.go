@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type workerConfig struct {
 	Grace       time.Duration
 	MaxCrashes  int
 	LookAhead   int
+	Children    *childConfig // of a worker that runs its tasks in such
 }
 
 // playing runs a part and returns the process's exit code.
@@ -87,13 +89,15 @@ func workAs(cfg workerConfig, rec *recorder, signals <-chan os.Signal) error {
 	rdb := cfg.dial(partyName)
 	defer func() { _ = rdb.Close() }()
 	r := &runner{proc: cfg.Proc, rec: rec}
+	processes, err := cfg.processes()
+	if err != nil {
+		return err
+	}
 	w, err := consumer.New(rdb, consumer.Config{
 		Queues: cfg.Queues, Concurrency: cfg.Concurrency, Lease: cfg.Lease, Sweep: cfg.Sweep, Grace: cfg.Grace, MaxCrashes: cfg.MaxCrashes,
 		LookAhead: cfg.LookAhead, Replicas: cfg.Replicas, Logger: stderrLog(),
-	}, work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
-		time.Sleep(70 * time.Millisecond)
-		return n, nil
-	}))
+		Processes: processes,
+	}, r.routes()...)
 	if err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func watchStats(w *consumer.Worker, rec *recorder, stop <-chan struct{}) {
 			again = false
 		}
 		s := w.Stats()
-		now := stats{Succeeded: s.Succeeded, Refused: s.Refused, Recovered: s.Recovered, Lapsed: s.Lapsed, GivenBack: s.GivenBack}
+		now := stats{Succeeded: s.Succeeded, Refused: s.Refused, Recovered: s.Recovered, Lapsed: s.Lapsed, GivenBack: s.GivenBack, Crashed: s.Crashed, Dead: s.Dead}
 		if now != last {
 			last = now
 			rec.add(record{Op: opStats, Stats: &now})
@@ -169,9 +173,18 @@ func watchStats(w *consumer.Worker, rec *recorder, stop <-chan struct{}) {
 
 // runner runs the test's tasks and writes down what it does.
 type runner struct {
-	proc string
-	rec  *recorder
-	runs atomic.Int64
+	proc  string // what the names of its runs begin with
+	ready string // the file by which a child says that it is ready
+	rec   *recorder
+	runs  atomic.Int64
+}
+
+// routes are all that a worker runs.
+func (r *runner) routes() []queue.Route {
+	return []queue.Route{work.Handler(r.run), after.Handler(r.runAfter), slowly.Handler(func(_ context.Context, n int) (int, error) {
+		time.Sleep(70 * time.Millisecond)
+		return n, nil
+	})}
 }
 
 func (r *runner) run(ctx context.Context, j job) (answer, error) {
@@ -202,6 +215,19 @@ func (r *runner) work(ctx context.Context, j job, task queue.Running) error {
 	if j.Poison != "" {
 		poisons[j.Poison]()
 	}
+	first := int(task.Token) == 1 //nolint:gosec // a count
+	if j.Eats && first {
+		_ = os.Remove(r.ready) // nobody else is to kill it
+		poisons["memory"]()
+	}
+	if j.Spawns {
+		if err := exec.Command("sleep", "1000").Start(); err != nil { // it is never waited for
+			return err
+		}
+	}
+	for n := 0; j.Spins; n++ {
+		_ = n
+	}
 	if j.Says {
 		queue.Logf(ctx, "task %d", j.N)
 	}
@@ -216,7 +242,6 @@ func (r *runner) work(ctx context.Context, j job, task queue.Running) error {
 			return ctx.Err()
 		}
 	}
-	first := int(task.Token) == 1 //nolint:gosec // a count
 	for j.Gate != "" && first {
 		if _, err := os.Stat(j.Gate); err == nil {
 			break

@@ -4,8 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -60,6 +62,80 @@ func TestZombie(t *testing.T) {
 	}
 	rep := b.finish(rules{Dups: rounds, Crashes: 1})
 	reached("%d zombies: completions accepted %d, endings refused or leases known to be lost %d", rounds, rep.Twice, rep.Stale+rep.Lapsed)
+	if rep.Dups != rounds || rep.Stale+rep.Lapsed < int64(rounds) {
+		t.Errorf("%d runs again, %d endings refused and %d leases lost; want %d, and as many refused or lost", rep.Dups, rep.Stale, rep.Lapsed, rounds)
+	}
+}
+
+// TestZombieWithChildren stops a worker, whose child goes on meanwhile, until another
+// worker has taken the task over and completed it. When the worker goes on it kills the
+// child; if the child has come to its end meanwhile, what it says must not count.
+func TestZombieWithChildren(t *testing.T) {
+	t.Parallel()
+	reached := inTable(t, "T11", "workers with child processes stopped for longer than their lease")
+	rounds := size(4, 30)
+	cfg := short
+	cfg.Concurrency, cfg.Children = 1, &childConfig{KillAfter: time.Hour}
+	b := newBench(t, setup{worker: cfg})
+	killed := 0
+	for round := range rounds {
+		zombie := b.fleet.start()
+		gate := filepath.Join(t.TempDir(), "gate")
+		fut, err := b.load.submit(job{Gate: gate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fut.ID().String()
+		var run record
+		eventually(t, "the worker's child to begin", func() bool {
+			var ok bool
+			run, ok = zombie.has(func(r record) bool { return r.Op == opStart && r.ID == id })
+			return ok
+		})
+		zombie.freeze()
+		other := b.fleet.start()
+		a, err := get(t, fut)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if strings.HasPrefix(a.Run, zombie.name+".") {
+			t.Fatalf("round %d: task %s was completed by the stopped worker %s", round, id, a.Run)
+		}
+		_, number, _ := strings.Cut(childOf(run.Run), ".")
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := func() bool {
+			_, ok := zombie.has(func(r record) bool { return r.Op == opEnd && r.Run == run.Run })
+			return ok
+		}
+		if round%2 == 0 { // the child goes on for ever
+			zombie.thaw()
+			eventually(t, "the child to be killed", func() bool { _, parent := stateOf(pid); return parent != zombie.PID() })
+			if ended() {
+				t.Errorf("round %d: the child has come to its end, although its gate is shut", round)
+			}
+			killed++
+		} else {
+			openGate(t, gate)
+			eventually(t, "the child to come to its end", ended)
+			zombie.thaw()
+		}
+		eventually(t, "the worker to be told that it has lost its lease", func() bool { return zombie.stats().Refused+zombie.stats().Lapsed > 0 })
+		for _, p := range []*process{zombie, other} {
+			p.stop()
+			p.endsWell()
+		}
+	}
+	rep := b.finish(rules{Dups: rounds, Crashes: 1})
+	b.barren()
+	for _, p := range b.fleet.procs {
+		if n := p.stats().Crashed; n > 0 {
+			t.Errorf("worker %s has counted %d crashes of children that it has killed itself", p.name, n)
+		}
+	}
+	reached("%d zombies, %d of whose children were killed: completions accepted %d, endings refused or leases known to be lost %d", rounds, killed, rep.Twice, rep.Stale+rep.Lapsed)
 	if rep.Dups != rounds || rep.Stale+rep.Lapsed < int64(rounds) {
 		t.Errorf("%d runs again, %d endings refused and %d leases lost; want %d, and as many refused or lost", rep.Dups, rep.Stale, rep.Lapsed, rounds)
 	}
