@@ -66,6 +66,9 @@ func (p *LocalPool) Terminate() {
 		t.promise.Fail(queue.ErrTerminated)
 		t.turn.life.End(queue.ErrTerminated)
 	}
+	for t := p.sent.first; t != nil; t = t.next {
+		t.promise.Fail(queue.ErrTerminated) // a child has begun it
+	}
 	p.welcome()
 	p.settle()
 }

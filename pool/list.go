@@ -17,6 +17,17 @@ func (l *list) push(t *task) {
 	l.n++
 }
 
+func (l *list) pushFront(t *task) {
+	t.in, t.prev, t.next = l, nil, l.first
+	if l.first != nil {
+		l.first.prev = t
+	} else {
+		l.last = t
+	}
+	l.first = t
+	l.n++
+}
+
 // leave takes t off the list that holds it, if one does.
 func (t *task) leave() {
 	l := t.in

@@ -28,15 +28,18 @@ type LocalPool struct {
 	done       chan struct{} // closed when everything has ended after Close
 
 	mu      sync.Mutex
-	size    int             // how many tasks may run at once
-	rows    [3]list         // what waits for a worker: high, normal, low
-	later   list            // what waits for its time
-	running list            // what a worker has begun
-	index   map[place]*task // of tasks in the lists, those with a key; all if indexed
-	indexed bool            // somebody has asked for a task by its id
-	kept    map[place]kept  // what has ended
-	sweep   int             // the size of kept at which to look for what is too old
-	room    chan struct{}   // closed when there is room; nil if nobody waits for it
+	size    int                // how many tasks may run at once
+	rows    [3]list            // what waits for a worker: high, normal, low
+	later   list               // what waits for its time
+	running list               // what a worker has begun
+	sent    list               // what was sent to a child ahead of its turn
+	look    *time.Timer        // for what waits there for too long; nil if nothing does
+	lanes   map[*lane]struct{} // of the workers, to children
+	index   map[place]*task    // of tasks in the lists, those with a key; all if indexed
+	indexed bool               // somebody has asked for a task by its id
+	kept    map[place]kept     // what has ended
+	sweep   int                // the size of kept at which to look for what is too old
+	room    chan struct{}      // closed when there is room; nil if nobody waits for it
 	shared  map[string]*sharedArg
 
 	// A slot is the right to run a task. A worker holds at most one.
@@ -150,7 +153,7 @@ func (p *LocalPool) ours(ctx context.Context) bool {
 func (p *LocalPool) unfinished() int { return p.queued() + p.running.n }
 
 // queued is how many tasks have not begun. p.mu is held.
-func (p *LocalPool) queued() int { return p.ready() + p.later.n }
+func (p *LocalPool) queued() int { return p.ready() + p.later.n + p.sent.n }
 
 // ready is how many wait for nothing but a worker. p.mu is held.
 func (p *LocalPool) ready() int { return p.rows[0].n + p.rows[1].n + p.rows[2].n }
@@ -190,7 +193,7 @@ func (p *LocalPool) indexAll() {
 		return
 	}
 	p.indexed = true
-	for _, l := range [...]*list{&p.rows[0], &p.rows[1], &p.rows[2], &p.later, &p.running} {
+	for _, l := range [...]*list{&p.rows[0], &p.rows[1], &p.rows[2], &p.later, &p.running, &p.sent} {
 		for t := l.first; t != nil; t = t.next {
 			p.index[t.place()] = t
 		}
@@ -252,15 +255,19 @@ var errClosed = fmt.Errorf("%w: the pool takes no more tasks", queue.ErrClosed)
 // enqueue makes t wait for a worker. p.mu is held.
 func (p *LocalPool) enqueue(t *task) {
 	t.stage = waiting
-	row := 1
+	p.rows[t.row()].push(t)
+	p.dispatch()
+}
+
+// row is which of the pool's rows t waits in.
+func (t *task) row() int {
 	switch t.priority {
 	case queue.High:
-		row = 0
+		return 0
 	case queue.Low:
-		row = 2
+		return 2
 	}
-	p.rows[row].push(t)
-	p.dispatch()
+	return 1
 }
 
 // after makes t wait for its time. p.mu is held.
@@ -286,9 +293,7 @@ func (p *LocalPool) take(u *turn) *task {
 			t := p.rows[i].first
 			t.leave()
 			p.madeRoom()
-			if t.attempt == 0 && t.expires > 0 && time.Since(p.born) > t.expires {
-				t.promise.Resolve(t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
-				p.finish(t)
+			if p.expired(t) {
 				continue
 			}
 			p.held++
@@ -298,6 +303,16 @@ func (p *LocalPool) take(u *turn) *task {
 		}
 	}
 	return nil
+}
+
+// expired ends t if it has waited for too long. p.mu is held.
+func (p *LocalPool) expired(t *task) bool {
+	if t.attempt > 0 || t.expires == 0 || time.Since(p.born) <= t.expires {
+		return false
+	}
+	t.promise.Resolve(t.failure(queue.StateExpired, fmt.Errorf("%w: no worker was free", queue.ErrExpired)))
+	p.finish(t)
+	return true
 }
 
 func (p *LocalPool) madeRoom() {
@@ -321,7 +336,7 @@ func (p *LocalPool) finish(t *task) {
 	if t.keep > 0 {
 		p.keep(t)
 	}
-	t.msg, t.handler, t.data = nil, nil, nil // the promise may be kept for long, and needs no more
+	t.msg, t.handler, t.data, t.errand = nil, nil, nil, nil // the promise may be kept for long, and needs no more
 	p.settle()
 }
 
@@ -363,6 +378,7 @@ func (p *LocalPool) leave() {
 
 // unbegun calls do with every task that has not begun. p.mu is held.
 func (p *LocalPool) unbegun(do func(t *task)) {
+	p.recall()
 	for _, l := range [...]*list{&p.rows[0], &p.rows[1], &p.rows[2], &p.later} {
 		for l.first != nil {
 			t := l.first
@@ -400,19 +416,28 @@ func (p *LocalPool) Cancel(_ context.Context, ps []*queue.Promise, how queue.Can
 		t := p.taskOf(promise)
 		switch {
 		case t == nil || t.stage == ended:
+		case t.stage == ahead && !t.errand.TakeBack():
+			if how.Interrupt {
+				t.wish, results[i] = &how, queue.CancelInterrupted
+			}
 		case t.stage != running:
 			p.callOff(t)
 			p.madeRoom()
 			results[i] = queue.CancelBeforeStart
 		case how.Interrupt:
-			t.turn.life.End(queue.ErrCancelled)
-			if how.Kill {
-				p.crew.Kill(t.turn, how.Grace)
-			}
+			t.interrupt(how)
 			results[i] = queue.CancelInterrupted
 		}
 	}
 	return results, nil
+}
+
+// interrupt cancels t, which runs. p.mu is held.
+func (t *task) interrupt(how queue.Cancellation) {
+	t.turn.life.End(queue.ErrCancelled)
+	if how.Kill {
+		t.pool.crew.Kill(t.turn, how.Grace)
+	}
 }
 
 // taskOf is the task of a promise that the pool has given away, or nil.

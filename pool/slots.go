@@ -16,7 +16,7 @@ func (p *LocalPool) dispatch() {
 			continue
 		}
 		p.workers++
-		w := &worker{pool: p, wake: make(chan bool, 1)}
+		w := &worker{pool: p, wake: make(chan bool, 1), lane: p.newLane()}
 		p.hand(w)
 		go w.loop()
 	}

@@ -24,6 +24,7 @@ type stage uint8
 const (
 	waiting stage = iota // for a worker
 	delayed              // for its time
+	ahead                // in the pipe to a child, which may have begun it already
 	running
 	ended
 )
@@ -49,7 +50,9 @@ type task struct {
 	in      *list // which holds it
 	next    *task
 	prev    *task
-	turn    *turn // the attempt that runs
+	turn    *turn               // the attempt that runs
+	errand  *child.Errand       // as it is sent to a child; nil if it is not
+	wish    *queue.Cancellation // how to cancel it once it is known to run
 }
 
 // turn is one attempt. It is the queue.Runner of its handler, and of the goroutines
@@ -91,11 +94,7 @@ func (p *LocalPool) newTask(m *queue.Message) *task {
 		wire.Payload = m.AppendWire(nil)
 		m = &wire
 	}
-	var h queue.Handler = p.mux
-	if p.crew != nil {
-		h = p.crew
-	}
-	t.init(p, m.ID, m, h)
+	t.init(p, m.ID, m, p.mux)
 	return t
 }
 
@@ -141,11 +140,24 @@ func (t *task) begin(u *turn) {
 	u.tries = u.nth - int32(len(t.crashes)) //nolint:gosec // few
 }
 
+// newErrand makes t ready for a child, as its nth attempt. pool.mu is held.
+func (t *task) newErrand(nth int32) {
+	m := t.msg
+	t.errand = &child.Errand{
+		ID: m.ID, Type: m.Type, Queue: m.Queue, Wire: m.Payload, Timeout: m.Timeout,
+		Attempt: int(nth) - len(t.crashes), Token: uint64(nth), //nolint:gosec // a count
+	}
+}
+
 // run runs t's handler. However that ends, it calls end once, with the message as
 // the handler got it.
-func (t *task) run(end func(m *queue.Message, value []byte, err error)) {
+// It runs in the lane's child if there is a lane.
+func (t *task) run(lane *lane, end func(m *queue.Message, value []byte, err error)) {
+	h := t.handler
 	u, m := t.turn, t.msg
-	if !t.direct {
+	if lane != nil {
+		h = lane // a child reads the message
+	} else if !t.direct {
 		fresh, err := queue.ParseMessage(m.Payload)
 		if err != nil {
 			end(m, nil, err)
@@ -160,7 +172,7 @@ func (t *task) run(end func(m *queue.Message, value []byte, err error)) {
 		ctx, stop = context.WithTimeoutCause(ctx, m.Timeout, queue.ErrTimeout)
 		defer stop()
 	}
-	run.Call(u.ctx.Init(ctx, u), t.handler, m, func(value []byte, err error) { end(m, value, err) })
+	run.Call(u.ctx.Init(ctx, u), h, m, func(value []byte, err error) { end(m, value, err) })
 }
 
 // end decides what becomes of the task, whose attempt is over. It returns with pool.mu
@@ -198,7 +210,7 @@ func (u *turn) end(m *queue.Message, value []byte, err error) (keeps bool) {
 	u.life.End(nil)
 
 	p.mu.Lock()
-	t.turn = nil
+	t.turn, t.errand = nil, nil
 	t.leave()
 	p.change(u, func() { u.over = true })
 	if v.Kind == queue.VerdictRetry && !p.hurry && p.broken == nil {

@@ -22,6 +22,7 @@ type worker struct {
 	failed int       // how often in a row the Initializer has failed
 	begun  *task     // it has begun this one together with the end of the last
 	spare  *turn     // for the next task
+	lane   *lane     // to a child; nil if tasks run here
 }
 
 // initTries is how often the Initializer may fail in a row, and initPause how
@@ -97,8 +98,9 @@ func (w *worker) init() bool {
 // to begin the other takes the pool's lock once.
 func (w *worker) run(t *task) {
 	p, u := w.pool, t.turn
-	t.run(func(m *queue.Message, value []byte, err error) {
+	t.run(w.lane, func(m *queue.Message, value []byte, err error) {
 		w.prepare()
+		w.lane.done()
 		w.slot = u.end(m, value, err)
 		defer p.mu.Unlock()
 		if errors.Is(err, queue.ErrExited) {
@@ -129,9 +131,13 @@ func (w *worker) take() *task {
 		p.held--
 		p.welcome()
 	}
-	t := p.take(w.spare)
+	t := w.lane.take(w.spare)
+	if t == nil {
+		t = p.take(w.spare)
+	}
 	if t != nil {
 		w.slot, w.spare = true, nil
+		w.lane.prepare(t)
 	}
 	return t
 }
@@ -155,6 +161,7 @@ func (w *worker) next() *task {
 			return t
 		}
 		if p.closed && p.unfinished() == 0 || len(p.idle)+p.held >= p.size {
+			w.lane.leave()
 			p.leave()
 			return nil
 		}
@@ -165,11 +172,13 @@ func (w *worker) next() *task {
 			p.mu.Lock()
 			continue
 		}
+		w.lane.release()
 		p.idle = append(p.idle, w)
 		p.mu.Unlock()
 		wanted := <-w.wake
 		p.mu.Lock()
 		if !wanted {
+			w.lane.leave()
 			p.leave()
 			return nil
 		}

@@ -3,6 +3,7 @@ package child
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ type Config struct {
 	MaxLifetime time.Duration // and after the task during which it gets this old. Default: 0, never
 	// MaxMemory is how much memory in bytes a child may use: it is replaced after a
 	// task that leaves it with more, and killed once it has twice as much, with
-	// queue.ErrOutOfMemory. It is looked at every 100 ms. Linux only. Default: 0, no limit.
+	// queue.ErrOutOfMemory. It is looked at every 100 ms. Linux only. It also makes the
+	// child's GOMEMLIMIT 90 % of it, unless that is set. Default: 0, no limit.
 	MaxMemory int64
 
 	KillAfter    time.Duration // how long a handler may go on after its context has ended, until SIGTERM. Default: 5 s
@@ -94,7 +96,10 @@ var inherited = []string{
 
 func (c *Config) environ() []string {
 	env := []string{Variable + "=" + c.Name}
-	for _, name := range inherited {
+	if c.MaxMemory > 0 { // so that garbage is collected before the child is too large
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(c.MaxMemory/10*9, 10))
+	}
+	for _, name := range inherited { // and what is set wins
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}

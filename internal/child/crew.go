@@ -33,7 +33,6 @@ type Crew struct {
 	told     bool // Broken was called
 	closed   bool
 	over     bool
-	number   uint64
 }
 
 // New makes a crew, which begins to start its children. Close ends it.
@@ -201,22 +200,20 @@ func (c *Crew) pick() *kid {
 }
 
 // get waits for a child.
-func (c *Crew) get(ctx context.Context) (*kid, uint64, error) {
+func (c *Crew) get(ctx context.Context) (*kid, error) {
 	c.mu.Lock()
-	c.number++
-	n := c.number
 	switch {
 	case c.closed:
 		c.mu.Unlock()
-		return nil, 0, errClosed
+		return nil, errClosed
 	case c.broken != nil:
 		err := c.broken
 		c.mu.Unlock()
-		return nil, 0, err
+		return nil, err
 	case len(c.idle) > 0 && c.busy < c.size:
 		k := c.pick()
 		c.mu.Unlock()
-		return k, n, nil
+		return k, nil
 	}
 	w := make(chan *kid, 1)
 	c.waiting = append(c.waiting, w)
@@ -224,7 +221,7 @@ func (c *Crew) get(ctx context.Context) (*kid, uint64, error) {
 	select {
 	case k := <-w:
 		if k != nil {
-			return k, n, nil
+			return k, nil
 		}
 	case <-ctx.Done():
 	}
@@ -233,7 +230,7 @@ func (c *Crew) get(ctx context.Context) (*kid, uint64, error) {
 	for i, other := range c.waiting {
 		if other == w {
 			c.waiting = append(c.waiting[:i], c.waiting[i+1:]...)
-			return nil, 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 	select {
@@ -242,30 +239,38 @@ func (c *Crew) get(ctx context.Context) (*kid, uint64, error) {
 			c.busy--
 			c.give(k)
 			c.balance()
-			return nil, 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	default:
 	}
 	if c.broken != nil {
-		return nil, 0, c.broken
+		return nil, c.broken
 	}
-	return nil, 0, errClosed
+	return nil, errClosed
 }
 
 var errClosed = fmt.Errorf("%w: the child processes are gone", queue.ErrTerminated)
 
-// put takes a child back after a task. It is not to be used again if it is doomed.
-func (c *Crew) put(k *kid, doomed bool) {
-	k.tasks++
-	old := c.cfg.MaxTasks > 0 && k.tasks >= c.cfg.MaxTasks ||
+// old reports whether the child has had its time.
+func (c *Crew) old(k *kid) bool {
+	return c.cfg.MaxTasks > 0 && k.tasks >= c.cfg.MaxTasks ||
 		c.cfg.MaxLifetime > 0 && time.Since(k.born) >= c.cfg.MaxLifetime ||
 		c.cfg.MaxMemory > 0 && k.memory() > c.cfg.MaxMemory
+}
+
+// put takes a child back after its tasks. It is not to be used again if it is doomed, and as
+// good as one that did not start if it is unfit.
+func (c *Crew) put(k *kid, doomed, unfit bool) {
+	old := c.old(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy--
 	k.busy = false
 	if k.dead {
 		_ = k.from.Close()
+	}
+	if unfit && !c.closed {
+		c.failure(k.crash())
 	}
 	if old || doomed || k.dead || k.fat.Load() || c.closed || c.broken != nil && !c.cfg.Persist || len(c.idle)+c.busy >= c.size+c.cfg.Spare {
 		k.retire()

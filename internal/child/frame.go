@@ -19,16 +19,17 @@ const (
 	firstRead = 32 << 10
 )
 
-// What frames are. The first ones go to the child.
+// What frames are. The first ones go to the child: tasks through a pipe of their own.
 const (
 	frameTask   = 'T' // number, message, id, queue, attempt, token, what is left of its time in µs
 	frameCancel = 'C' // number, which cause, its text
+	frameGoOn   = 'G' // number of the task whose output was passed on
 	frameAnswer = 'A' // number of the request, the bytes, whether it failed, the error's text
 
 	frameHello   = 'H' // version
 	frameFailed  = 'F' // text: the Initializer's error
-	frameValue   = 'V' // number of the task, its value
-	frameError   = 'E' // number, the error as queue.Mux.AppendAttempt writes it
+	frameValue   = 'V' // number of the task, whether its output waits to be passed on, its value
+	frameError   = 'E' // number, likewise, the error as queue.Mux.AppendAttempt writes it
 	frameEvent   = 'L' // number, time in µs, attempt, done, total, text
 	frameRequest = 'Q' // number of the task, of the request, what it asks, bytes
 )

@@ -51,68 +51,46 @@ func (r *task) end() {
 // process ended; the cause of ctx if the child was killed since the handler would not
 // end; and a [queue.ErrPoolBroken] if children do not start.
 func (c *Crew) Handle(ctx context.Context, m *queue.Message) ([]byte, error) {
-	for {
-		k, n, err := c.get(ctx)
-		if err != nil {
-			return nil, err
-		}
-		value, err, sent := c.run(ctx, k, n, m)
-		if sent {
-			return value, err
-		} // the child was gone before: another one
+	about := queue.FromContext(ctx)
+	plain := m
+	if m.Sealed != nil {
+		clear := *m
+		clear.Sealed, plain = nil, &clear
 	}
+	e := &Errand{ID: m.ID, Type: m.Type, Queue: m.Queue, Message: plain, Attempt: about.Attempt, Token: about.Token}
+	if d, ok := ctx.Deadline(); ok {
+		e.Timeout = max(time.Until(d), time.Microsecond)
+	}
+	l := Lane{crew: c}
+	defer l.Release()
+	return l.Run(ctx, e)
 }
 
-// run runs m in k and lets go of k. sent is false if k never got it.
-//
-//nolint:revive // the error is the task's
-func (c *Crew) run(ctx context.Context, k *kid, n uint64, m *queue.Message) (value []byte, err error, sent bool) {
-	r := &task{number: n, kind: m.Type, attempt: queue.FromContext(ctx).Attempt, host: queue.HostOf(ctx)}
-	k.task.Store(r)
-	how, value, err := k.do(ctx, c, r, m)
-	if how != well {
-		k.kill()
-		<-k.gone // and its last words have been passed on
-		if how == lost {
-			err = k.why(ctx, r)
-		}
-	}
-	k.task.Store(nil)
-	r.end()
-	if how == well && r.killed.Load() {
-		k.kill() // it is dying: not for the next one
-	}
-	c.put(k, r.killed.Load())
-	return value, err, how != unsent
-}
-
-// cut ends the child if it still runs r, whose context has ended.
+// cut ends the child if it still runs r, whose context has ended. What it was sent
+// beside r is taken back first, so that nothing else dies with it.
 func (k *kid) cut(r *task, how func()) {
 	r.mu.Lock() // the child is nobody else's as long as r is not over
 	defer r.mu.Unlock()
-	if !r.over {
-		r.killed.Store(true)
-		how()
+	if r.over {
+		return
 	}
+	for n := r.number + 1; n <= k.last.Load(); n++ {
+		if !k.page.takeBack(n) {
+			return // it has begun, so that r has ended
+		}
+	}
+	r.killed.Store(true)
+	how()
 }
 
 // What becomes of a child by a task.
 const (
-	well   = iota
-	lost   // it has not answered
-	unsent // it was gone before
+	well = iota
+	lost // it has not answered
 )
 
-// do runs a task in the child.
-func (k *kid) do(ctx context.Context, c *Crew, r *task, m *queue.Message) (how int, value []byte, err error) {
-	if ctx.Err() != nil {
-		return well, nil, context.Cause(ctx)
-	}
-	if err := k.send(ctx, r, m); errors.Is(err, queue.ErrTooLarge) {
-		return well, nil, err
-	} else if err != nil {
-		return unsent, nil, nil
-	}
+// do waits until the task has ended in the child.
+func (k *kid) do(ctx context.Context, c *Crew, r *task) (how int, value []byte, err error) {
 	stop := context.AfterFunc(ctx, func() { k.interrupt(ctx, c, r) })
 	defer stop()
 	for {
@@ -127,13 +105,13 @@ func (k *kid) do(ctx context.Context, c *Crew, r *task, m *queue.Message) (how i
 		n := f.uint()
 		switch kind {
 		case frameValue, frameError:
-			data := f.bin()
+			said, data := f.uint(), f.bin()
 			if f.end() != nil || n != r.number {
 				return lost, nil, nil
 			}
-			k.drain()
+			k.wrote(n, said > 0)
 			if kind == frameError {
-				return well, nil, c.cfg.Mux.ParseAttempt(bytes.Clone(data), m.Type)
+				return well, nil, c.cfg.Mux.ParseAttempt(bytes.Clone(data), r.kind)
 			}
 			return well, bytes.Clone(data), nil
 		case frameEvent:
@@ -157,30 +135,6 @@ func (k *kid) do(ctx context.Context, c *Crew, r *task, m *queue.Message) (how i
 			return lost, nil, nil
 		}
 	}
-}
-
-func (k *kid) send(ctx context.Context, r *task, m *queue.Message) error {
-	about := queue.FromContext(ctx)
-	left := uint64(0)
-	if d, ok := ctx.Deadline(); ok {
-		left = uint64(max(time.Until(d).Microseconds(), 1)) //nolint:gosec // positive
-	}
-	plain := m
-	if m.Sealed != nil {
-		clear := *m
-		clear.Sealed, plain = nil, &clear
-	}
-	return k.write(func(b []byte) []byte {
-		b = appendUint(beginFrame(b, frameTask, 7), r.number)
-		k.wire = plain.AppendWire(k.wire[:0])
-		b = appendBin(b, k.wire)
-		if cap(k.wire) > 1<<20 {
-			k.wire = nil
-		}
-		b = appendBin(b, m.ID[:])
-		b = appendBin(b, m.Queue)
-		return appendUint(appendUint(appendUint(b, uint64(about.Attempt)), about.Token), left) //nolint:gosec // a count
-	})
 }
 
 // interrupt tells the child that the task's context has ended, and sees to it that the

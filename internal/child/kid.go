@@ -21,22 +21,25 @@ type kid struct {
 	born time.Time
 	in   *bufio.Reader // what the child writes
 	from *os.File
-	to   *os.File
+	to   *os.File // tasks
+	ctl  *os.File // what there is to say beside them
+	page *page    // nil if there is none
 	out  *output
 	errs *output
 	stat *os.File // its memory; nil if that is not known
 
 	buf   []byte // of the task's goroutine, as is
 	tasks int
+	wire  []byte        // for what it writes
+	last  atomic.Uint64 // the number that was given away last
 
 	ready   bool // under crew.mu: it has said hello
 	dead    bool // under crew.mu: it was waited for
 	busy    bool // under crew.mu: somebody reads from it, who closes from if it is dead
 	retired bool // under crew.mu
 
-	wmu   sync.Mutex // around a write
-	frame []byte     // under wmu
-	wire  []byte     // under wmu
+	cmu   sync.Mutex // around a write to ctl
+	frame []byte     // under cmu
 
 	kmu      sync.Mutex // around signals, so that none is sent to a stranger
 	reaped   bool       // under kmu
@@ -85,11 +88,19 @@ func (c *Crew) spawn(k *kid) (err error) {
 	}
 	childIn, to := pipe()
 	from, childOut := pipe()
+	childCtl, ctl := pipe()
 	outR, outW := pipe()
 	errR, errW := pipe()
 	if err != nil {
 		return err
 	}
+	shared, file := newPage()
+	if file == nil {
+		if file, err = os.Open(os.DevNull); err != nil { // so that it is nothing else there
+			return err
+		}
+	}
+	opened = append(opened, file)
 	self, err := executable()
 	if err != nil {
 		return err
@@ -98,7 +109,7 @@ func (c *Crew) spawn(k *kid) (err error) {
 	cmd.Args = os.Args
 	cmd.Env = c.cfg.environ()
 	cmd.Stdout, cmd.Stderr = outW, errW
-	cmd.ExtraFiles = []*os.File{childIn, childOut} // fdIn, fdOut
+	cmd.ExtraFiles = []*os.File{childIn, childOut, childCtl, file} // fdTasks, fdOut, fdControl, fdPage
 	cmd.SysProcAttr = attributes()
 	started := make(chan error, 1)
 	select {
@@ -110,10 +121,11 @@ func (c *Crew) spawn(k *kid) (err error) {
 		return err
 	}
 	k.cmd, k.pid, k.born = cmd, cmd.Process.Pid, time.Now()
-	k.to, k.from, k.in = to, from, bufio.NewReaderSize(from, 32<<10)
+	k.page = shared
+	k.to, k.ctl, k.from, k.in = to, ctl, from, bufio.NewReaderSize(from, 32<<10)
 	k.out, k.errs = newOutput(k, outR, false), newOutput(k, errR, true)
 	k.stat = openMemory(k.pid)
-	opened = []*os.File{childIn, childOut, outW, errW} // the child's ends
+	opened = []*os.File{childIn, childOut, childCtl, file, outW, errW} // the child's ends
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all[k] = struct{}{}
@@ -130,8 +142,12 @@ func (k *kid) hello(within time.Duration) error {
 	kind, body, _, err := readFrame(k.in, nil)
 	_ = k.from.SetReadDeadline(time.Time{})
 	switch f := open(body); {
-	case err == nil && kind == frameHello && f.uint() == version && f.end() == nil:
-		return nil
+	case err == nil && kind == frameHello && f.uint() == version:
+		paged := f.uint()
+		if f.end() == nil && (paged > 0 || k.page == nil) {
+			return nil
+		}
+		err = fmt.Errorf("it has no memory in common with its parent")
 	case err == nil && kind == frameFailed:
 		return fmt.Errorf("the Initializer failed: %s", f.bin())
 	}
@@ -164,9 +180,10 @@ func (k *kid) reap(c *Crew) {
 	c.lose(k)
 }
 
-// close closes the pipe to the child. What it has written can still be read.
+// close closes the pipes to the child. What it has written can still be read.
 func (k *kid) close() {
 	_ = k.to.Close()
+	_ = k.ctl.Close()
 	if k.stat != nil {
 		_ = k.stat.Close()
 	}
@@ -176,6 +193,7 @@ func (k *kid) close() {
 func (k *kid) retire() {
 	k.retired = true
 	_ = k.to.Close()
+	_ = k.ctl.Close()
 }
 
 // kill ends the child and its group at once.
@@ -196,15 +214,15 @@ func (k *kid) terminate() {
 	}
 }
 
-// write writes a frame. An error other than queue.ErrTooLarge says that the child is
-// gone.
+// write writes a frame to the child's control pipe. An error other than
+// queue.ErrTooLarge says that the child is gone.
 func (k *kid) write(fill func(b []byte) []byte) error {
-	k.wmu.Lock()
-	defer k.wmu.Unlock()
+	k.cmu.Lock()
+	defer k.cmu.Unlock()
 	b := fill(k.frame)
 	full, err := endFrame(b)
 	if err == nil {
-		_, err = k.to.Write(full)
+		_, err = k.ctl.Write(full)
 	}
 	if k.frame = b[:0]; cap(b) > 1<<20 {
 		k.frame = nil
@@ -212,10 +230,32 @@ func (k *kid) write(fill func(b []byte) []byte) error {
 	return err
 }
 
-// drain passes on what the child has written to its standard output and error.
-func (k *kid) drain() {
+// begin makes r the child's task.
+func (k *kid) begin(r *task) {
+	k.task.Store(r)
+	for _, o := range []*output{k.out, k.errs} {
+		if o.pending() {
+			o.begin(r.number)
+		}
+	}
+}
+
+// wrote passes on what task n, which has ended, has written to its standard output and
+// error. all says that some of it has not been read yet, and that the child waits for that.
+func (k *kid) wrote(n uint64, all bool) {
+	if !all {
+		for _, o := range []*output{k.out, k.errs} {
+			if o.pending() {
+				o.cut(n)
+			}
+		}
+		return
+	}
 	k.out.drain()
 	k.errs.drain()
+	if k.page != nil {
+		_ = k.write(func(b []byte) []byte { return appendUint(beginFrame(b, frameGoOn, 1), n) })
+	}
 }
 
 // crash says how the process has ended, which it has.

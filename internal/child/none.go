@@ -18,9 +18,12 @@ type output struct{}
 
 func newOutput(*kid, *os.File, bool) *output { return &output{} }
 
-func (*output) drain()       {}
-func (*output) finish()      {}
-func (*output) tail() string { return "" }
+func (*output) drain()        {}
+func (*output) begin(uint64)  {}
+func (*output) cut(uint64)    {}
+func (*output) pending() bool { return false }
+func (*output) finish()       {}
+func (*output) tail() string  { return "" }
 
 func executable() (string, error) {
 	return "", fmt.Errorf("%w: child processes need a Unix system", queue.ErrOption)

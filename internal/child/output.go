@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,14 +27,26 @@ type output struct {
 	file *os.File
 	keep bool // the last of it, for errors
 	end  chan struct{}
+	full atomic.Bool // there is something in early or line
 
 	mu     sync.Mutex // around a read and what follows: whoever has it has read all before
 	closed bool
 	buf    []byte
 	line   []byte
+	whose  uint64 // the number of the task that line is of; 0 if that is not known
+	early  []said // by tasks that the parent has not come to yet
 	last   []byte
 	first  string // of the words that a Go program dies with
 }
+
+// said is a line of the task with this number.
+type said struct {
+	number uint64
+	text   string
+}
+
+// maxEarly is how many lines wait for the parent to come to their task.
+const maxEarly = 1000
 
 func newOutput(k *kid, f *os.File, keep bool) *output {
 	o := &output{kid: k, file: f, keep: keep, end: make(chan struct{}), buf: make([]byte, 16<<10)}
@@ -67,7 +80,15 @@ func (o *output) read(fd int) (again, over bool) {
 	if o.closed {
 		return false, true
 	}
+	page := o.kid.page
+	if page != nil { // so that the child does not begin another task before it is known whose this is
+		page.reading().Add(1)
+		defer page.reading().Add(^uint64(0))
+	}
 	n, err := syscall.Read(fd, o.buf)
+	if n > 0 && page != nil {
+		o.is(page.current().Load())
+	}
 	switch {
 	case err == syscall.EAGAIN: //nolint:errorlint // what syscall returns
 		return true, false
@@ -77,7 +98,48 @@ func (o *output) read(fd int) (again, over bool) {
 		return false, true
 	}
 	o.take(o.buf[:n])
+	o.note()
 	return false, false
+}
+
+// is says which task the output is of that comes now. o.mu is held.
+func (o *output) is(n uint64) {
+	if n != o.whose {
+		o.flush()
+		o.whose = n
+	}
+}
+
+// begin passes on what is there already of the kid's task.
+func (o *output) begin(n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	early := o.early
+	o.early = nil
+	for _, s := range early {
+		if s.number == n {
+			o.emit(s.text)
+		} else if s.number > n {
+			o.early = append(o.early, s)
+		}
+	}
+	o.note()
+}
+
+// pending reports whether there is something that is not passed on yet.
+func (o *output) pending() bool { return o.full.Load() }
+
+// note sets full. o.mu is held.
+func (o *output) note() { o.full.Store(len(o.line)+len(o.early) > 0) }
+
+// cut ends the line that task n has left unended.
+func (o *output) cut(n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kid.page == nil || o.whose == n {
+		o.flush()
+	}
+	o.note()
 }
 
 // drain takes what is there.
@@ -96,6 +158,7 @@ func (o *output) drain() {
 		}
 	})
 	o.flush()
+	o.note()
 }
 
 // finish takes the last and closes the file, also if somebody who got away from the
@@ -140,14 +203,27 @@ func (o *output) flush() {
 	if o.keep && (bytes.HasPrefix(o.line, []byte("panic: ")) || bytes.HasPrefix(o.line, []byte("fatal error: ")) || bytes.HasPrefix(o.line, []byte("SIG"))) {
 		o.first = string(o.line)
 	}
-	if r := o.kid.task.Load(); r != nil && r.host != nil && r.lines.Load() <= maxOutput {
-		text := clean(string(o.line))
-		if r.lines.Add(int64(len(text))+1) > maxOutput {
-			text = "... (the task writes more than is passed on)"
-		}
-		r.host.Emit(queue.Event{At: time.Now(), Attempt: r.attempt, Text: text})
-	}
+	text := clean(string(o.line))
 	o.line = o.line[:0]
+	r := o.kid.task.Load()
+	switch {
+	case o.kid.page == nil || r != nil && r.number == o.whose:
+		o.emit(text)
+	case (r == nil || r.number < o.whose) && len(o.early) < maxEarly:
+		o.early = append(o.early, said{o.whose, text})
+	}
+}
+
+// emit tells the host of the kid's task what the task has said. o.mu is held.
+func (o *output) emit(text string) {
+	r := o.kid.task.Load()
+	if r == nil || r.host == nil || r.lines.Load() > maxOutput {
+		return
+	}
+	if r.lines.Add(int64(len(text))+1) > maxOutput {
+		text = "... (the task writes more than is passed on)"
+	}
+	r.host.Emit(queue.Event{At: time.Now(), Attempt: r.attempt, Text: text})
 }
 
 // clean takes out what does not belong into a line of log.

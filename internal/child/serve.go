@@ -17,13 +17,19 @@ import (
 // Its value is what the parent's crew calls its tasks; see [Config.Name].
 const Variable = "CENOTE_CHILD"
 
-const version = 1
+const version = 2
 
 // The descriptors that a child gets from its parent.
 const (
-	fdIn  = 3
-	fdOut = 4
+	fdTasks   = 3
+	fdOut     = 4
+	fdControl = 5
+	fdPage    = 6
 )
+
+// maxStack is how large a goroutine's stack may grow in a child. With Go's own limit of a
+// gigabyte it takes a recursion without end many seconds to be found out.
+const maxStack = 256 << 20
 
 // name is what the parent calls its tasks, if this process is a child. The variable is
 // taken away at once: what this process starts, at whatever time, is an ordinary program.
@@ -63,14 +69,19 @@ func ServeIfChild(who string, init func(ctx context.Context) error, routes []que
 
 // server is the child's side of the pipes.
 type server struct {
-	mux   *queue.Mux
-	turns chan *turn
+	mux  *queue.Mux
+	page *page
+	in   *bufio.Reader // of the goroutine that runs the tasks
 
 	out   sync.Mutex // around a write
 	frame []byte     // under out
 
 	mu    sync.Mutex
-	open  map[uint64]*turn  // that have not ended
+	turn  *turn             // that runs; nil between two
+	begun uint64            // the last one's number
+	early map[uint64]error  // of turns that have not begun, why they were cancelled
+	went  uint64            // up to which one all output was passed on
+	goOn  chan struct{}     // wakes who waits for that
 	asked map[uint64]answer // requests on their way
 	last  uint64            // the last request's number
 	known map[string]any    // common arguments, by task type and name
@@ -80,20 +91,29 @@ type answer chan []byte
 
 // Serve makes this process, which must be a child, run the tasks that its parent
 // sends, with the mux, after init, which may be nil, has succeeded. It does not return:
-// the process ends when its parent is gone or does not need it any more.
+// the process ends when its parent is gone or does not need it any more. A stack may
+// grow to 256 MiB, as opposed to a gigabyte, unless init or a handler says otherwise by
+// debug.SetMaxStack.
 func Serve(mux *queue.Mux, init func(ctx context.Context) error) {
 	serving.Store(true)
 	settle()
-	s := &server{mux: mux, turns: make(chan *turn, 64), open: map[uint64]*turn{}, asked: map[uint64]answer{}, known: map[string]any{}}
-	in := os.NewFile(fdIn, "requests")
-	go s.listen(bufio.NewReaderSize(in, 64<<10)) // from now on the child dies with its parent
+	debug.SetMaxStack(maxStack)
+	s := &server{
+		mux: mux, page: openPage(fdPage), in: bufio.NewReaderSize(os.NewFile(fdTasks, "tasks"), 64<<10),
+		early: map[uint64]error{}, goOn: make(chan struct{}, 1), asked: map[uint64]answer{}, known: map[string]any{},
+	}
+	go s.listen(bufio.NewReader(os.NewFile(fdControl, "control"))) // from now on the child dies with its parent
 	if init != nil {
 		if err := s.initialize(init); err != nil {
 			_ = s.write(func(b []byte) []byte { return appendBin(beginFrame(b, frameFailed, 1), err.Error()) })
 			end(1)
 		}
 	}
-	_ = s.write(func(b []byte) []byte { return appendUint(beginFrame(b, frameHello, 1), version) })
+	paged := uint64(0)
+	if s.page != nil {
+		paged = 1
+	}
+	_ = s.write(func(b []byte) []byte { return appendUint(appendUint(beginFrame(b, frameHello, 2), version), paged) })
 	go s.run()
 	select {}
 }
@@ -126,8 +146,8 @@ func (s *server) write(fill func(b []byte) []byte) error {
 	return err
 }
 
-// listen reads what the parent sends. When there is no parent any more the process
-// ends, with all it has started in its group, whatever its handlers do.
+// listen reads what the parent has to say beside tasks. When there is no parent any more
+// the process ends, with all it has started in its group, whatever its handlers do.
 func (s *server) listen(r *bufio.Reader) {
 	for {
 		kind, body, _, err := readFrame(r, nil) // its parts are kept
@@ -142,22 +162,17 @@ func (s *server) listen(r *bufio.Reader) {
 
 func (s *server) hear(kind byte, f *fields) error {
 	switch kind {
-	case frameTask:
-		t, err := s.newTurn(f)
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.open[t.number] = t
-		s.mu.Unlock()
-		s.turns <- t
 	case frameCancel:
 		n, which, text := f.uint(), f.uint(), string(f.bin())
+		s.cancel(n, causeBy(which, text))
+	case frameGoOn:
+		n := f.uint()
 		s.mu.Lock()
-		t := s.open[n]
+		s.went = max(s.went, n)
 		s.mu.Unlock()
-		if t != nil {
-			t.cancel(causeBy(which, text))
+		select {
+		case s.goOn <- struct{}{}:
+		default:
 		}
 	case frameAnswer:
 		n, data, failed, text := f.uint(), f.bin(), f.uint(), f.bin()
@@ -182,23 +197,84 @@ func (s *server) hear(kind byte, f *fields) error {
 	return f.end()
 }
 
-// run runs the turns one after the other. A handler may end the goroutine.
+// cancel cancels task n, also if it comes before the task.
+func (s *server) cancel(n uint64, cause error) {
+	s.mu.Lock()
+	t := s.turn
+	if n > s.begun {
+		s.early[n] = cause
+	}
+	s.mu.Unlock()
+	if t != nil && t.number == n {
+		t.cancel(cause)
+	}
+}
+
+// run reads tasks and runs them, one after the other: a goroutine more would have to be
+// woken for each. A handler may end the goroutine.
 func (s *server) run() {
-	gone := true
-	defer func() {
-		if gone {
-			go s.run()
+	defer func() { go s.run() }()
+	for {
+		kind, body, _, err := readFrame(s.in, nil) // its parts are kept
+		var t *turn
+		if err == nil && kind == frameTask {
+			t, err = s.newTurn(open(body))
 		}
-	}()
-	for t := range s.turns {
+		if err != nil || t == nil {
+			end(0)
+		}
+		if !s.begin(t) {
+			continue
+		}
 		call(func() ([]byte, error) {
 			if t.bad != nil {
 				return nil, t.bad
 			}
 			return s.mux.Handle(t.hctx.Init(t.ctx, t), t.msg)
 		}, t.end)
+		if t.said && s.page != nil {
+			s.await(t.number)
+		}
 	}
-	gone = false
+}
+
+// begin reports whether t may begin, which it has then.
+func (s *server) begin(t *turn) bool {
+	if !s.page.begin(t.number) {
+		return false
+	}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	if t.left > 0 {
+		t.ctx, t.stop = context.WithTimeoutCause(t.ctx, t.left, queue.ErrTimeout)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn, s.begun = t, t.number
+	if len(s.early) > 0 {
+		if cause, ok := s.early[t.number]; ok {
+			t.cancel(cause)
+		}
+		for n := range s.early {
+			if n <= t.number {
+				delete(s.early, n)
+			}
+		}
+	}
+	return true
+}
+
+// await waits until the parent has passed on what task n has written, so that it takes
+// nothing of the next one's for it.
+func (s *server) await(n uint64) {
+	for {
+		s.mu.Lock()
+		went := s.went
+		s.mu.Unlock()
+		if went >= n {
+			return
+		}
+		<-s.goOn
+	}
 }
 
 // call calls f, and end once with what became of it.
@@ -219,7 +295,7 @@ func (s *server) newTurn(f *fields) (*turn, error) {
 	t := &turn{s: s, number: f.uint()}
 	wire, id := f.bin(), f.bin()
 	t.queue, t.attempt, t.token = string(f.bin()), int(f.uint()), f.uint() //nolint:gosec // a count
-	left := time.Duration(f.uint()) * time.Microsecond                     //nolint:gosec // a duration
+	t.left = time.Duration(f.uint()) * time.Microsecond                    //nolint:gosec // a duration
 	if f.bad || len(id) != len(queue.TaskID{}) {
 		return nil, fmt.Errorf("%w: a task", queue.ErrMalformed)
 	}
@@ -227,9 +303,5 @@ func (s *server) newTurn(f *fields) (*turn, error) {
 		t.msg = &queue.Message{}
 	}
 	t.msg.ID, t.msg.Queue = queue.TaskID(id), t.queue
-	t.ctx, t.cancel = context.WithCancelCause(context.Background())
-	if left > 0 {
-		t.ctx, t.stop = context.WithTimeoutCause(t.ctx, left, queue.ErrTimeout)
-	}
 	return t, nil
 }

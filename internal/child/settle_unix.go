@@ -11,10 +11,12 @@ import (
 // settle makes the child what the rest relies on. What it asks of the kernel beyond
 // that is a courtesy, so its errors are not looked at.
 func settle() {
-	_ = syscall.SetNonblock(fdIn, false)
-	_ = syscall.SetNonblock(fdOut, false)
-	syscall.CloseOnExec(fdIn)
-	syscall.CloseOnExec(fdOut)
+	for _, fd := range []int{fdTasks, fdOut, fdControl} {
+		_ = syscall.SetNonblock(fd, false)
+	}
+	for _, fd := range []int{fdTasks, fdOut, fdControl, fdPage} {
+		syscall.CloseOnExec(fd)
+	}
 	syscall.Umask(0o077)
 	limit()
 	// The kernel sends it when the parent is gone, in case nobody reads the pipe.

@@ -42,7 +42,7 @@ func openMemory(pid int) *os.File {
 	return f
 }
 
-var pageSize = int64(os.Getpagesize())
+var memoryPage = int64(os.Getpagesize())
 
 // memory is how much the child has in memory; 0 if that is not known.
 func (k *kid) memory() int64 {
@@ -56,5 +56,5 @@ func (k *kid) memory() int64 {
 		return 0
 	}
 	pages, _ := strconv.ParseInt(string(f[1]), 10, 64)
-	return pages * pageSize
+	return pages * memoryPage
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -17,6 +18,8 @@ type turn struct {
 	queue   string
 	attempt int
 	token   uint64
+	left    time.Duration // until its deadline, when it begins; 0 without one
+	said    bool          // at its end, what it has written had not been read
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stop    context.CancelFunc // of the timer; nil without one
@@ -31,14 +34,22 @@ func (t *turn) end(value []byte, err error) {
 	s := t.s
 	t.over.Store(true)
 	s.mu.Lock()
-	delete(s.open, t.number)
+	s.turn = nil
 	s.mu.Unlock()
+	said := uint64(0)
+	if s.page == nil || unread() || s.page.reading().Load() > 0 { // in this order: who reads says so first
+		t.said, said = true, 1
+	}
 	if err == nil {
-		err = s.write(func(b []byte) []byte { return appendBin(appendUint(beginFrame(b, frameValue, 2), t.number), value) })
+		err = s.write(func(b []byte) []byte {
+			return appendBin(appendUint(appendUint(beginFrame(b, frameValue, 3), t.number), said), value)
+		})
 	}
 	if err != nil {
 		form := s.mux.AppendAttempt(nil, t.msg.Type, err)
-		if s.write(func(b []byte) []byte { return appendBin(appendUint(beginFrame(b, frameError, 2), t.number), form) }) != nil {
+		if s.write(func(b []byte) []byte {
+			return appendBin(appendUint(appendUint(beginFrame(b, frameError, 3), t.number), said), form)
+		}) != nil {
 			end(1) // an error's form is short
 		}
 	}
