@@ -31,7 +31,7 @@ func (s *site) client() *producer.Client {
 	s.t.Helper()
 	c, err := producer.New(s.redis.Client())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -80,9 +80,9 @@ func start(t testing.TB, sc script) *process {
 	}
 	out, w, err := os.Pipe() // not the command's own, which is closed when the process ends, read or not
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = out.Close() })
+	t.Cleanup(func() { _ = out.Close() })
 	defer w.Close() // the child has its own
 	p.out, cmd.Stdout = bufio.NewReader(out), w
 	if p.Process, err = proctest.Start(cmd); err != nil {
