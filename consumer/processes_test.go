@@ -20,13 +20,13 @@ import (
 
 // What children run.
 var (
-	whose  = queue.NewTask[int, int]("whose") // the process's number
-	leaves = queue.NewTask[string, int]("leaves", queue.Retries(5))
-	spins  = queue.NewTask[string, int]("spins")
-	deaf   = queue.NewTask[string, int]("deaf")
-	tells  = queue.NewTask[string, string]("tells")
+	whose    = queue.NewTask[int, int]("whose") // the process's number
+	leaves   = queue.NewTask[string, int]("leaves", queue.Retries(5))
+	spins    = queue.NewTask[string, int]("spins")
+	deaf     = queue.NewTask[string, int]("deaf")
+	tells    = queue.NewTask[string, string]("tells")
 	variable = queue.NewTask[string, string]("variable")
-	nested = queue.NewTask[int, string]("nested")
+	nested   = queue.NewTask[int, string]("nested")
 )
 
 // nobody makes a client that is never used.

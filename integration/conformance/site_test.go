@@ -31,7 +31,7 @@ func (s *site) client() *producer.Client {
 	s.t.Helper()
 	c, err := producer.New(s.redis.Client())
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
