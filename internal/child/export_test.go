@@ -1,3 +1,5 @@
+//go:build unix
+
 package child
 
 // Sent reports whether a child of the crew was given a task that has not ended.

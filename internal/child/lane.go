@@ -153,7 +153,6 @@ func (l *Lane) run(ctx context.Context, e *Errand) (value []byte, begun bool, er
 	if e.Doomed {
 		r.keep(time.AfterFunc(e.Grace, func() { k.cut(r, k.kill) }))
 	}
-	how := lost
 	err = l.send(e)
 	if errors.Is(err, queue.ErrTooLarge) {
 		l.recall()
@@ -162,6 +161,7 @@ func (l *Lane) run(ctx context.Context, e *Errand) (value []byte, begun bool, er
 		return nil, true, err
 	}
 	// also if the child is gone: it may have begun the task, and even ended it
+	var how int
 	how, value, err = k.do(ctx, c, r)
 	if how == lost {
 		k.kill()
