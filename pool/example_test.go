@@ -65,6 +65,7 @@ func ExampleProcessPool_Cancel() {
 	loop := queue.NewTask[int, int]("loop")
 	p, err := pool.Processes(1, loop.Handler(func(context.Context, int) (int, error) {
 		for {
+			time.Sleep(time.Hour)
 		}
 	}))
 	if err != nil {

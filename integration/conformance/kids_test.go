@@ -227,20 +227,23 @@ func killKid(b *bed) {
 func reuseKid(b *bed) {
 	const all = workers + 1 // and a spare
 	p := processPool(b.T, pool.ProcessConfig{Workers: workers})
+	first := must[int](b)(pid.Call(b.ctx, p, 0))
+	for range 20 { // while the others come to be
+		if got := must[int](b)(pid.Call(b.ctx, p, 0)); got != first {
+			b.Fatalf("a task ran in %d, when %d had nothing to do", got, first)
+		}
+	}
 	b.until("the children to be there", func() bool { return len(p.PIDs()) == all })
 	before := p.PIDs()
-	last, row := 0, 0
-	b.until("one child to do it all", func() bool { // the others may still be starting
-		got := must[int](b)(pid.Call(b.ctx, p, 0))
-		if row++; got != last {
-			last, row = got, 1
+	for range 20 {
+		if got := must[int](b)(pid.Call(b.ctx, p, 0)); got != first {
+			b.Fatalf("a task ran in %d, when %d had nothing to do", got, first)
 		}
-		return row == 20
-	})
+	}
 	after := p.PIDs()
 	slices.Sort(before)
 	slices.Sort(after)
-	if !slices.Equal(before, after) || !slices.Contains(after, last) {
+	if !slices.Equal(before, after) || !slices.Contains(after, first) {
 		b.Errorf("children %v, then %v", before, after)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -175,7 +176,7 @@ func (c *Crew) give(k *kid) {
 		_ = k.from.Close()
 		return
 	}
-	c.idle = append(c.idle, k)
+	c.idle = slices.Insert(c.idle, 0, k) // a cold one: those that have worked go first
 	c.serve()
 }
 
