@@ -28,6 +28,9 @@ type workerFlags struct {
 	logLevel  string
 	logFormat string
 	demo      bool
+	isolate   bool
+	maxMemory byteSize
+	maxTasks  int
 	config    consumer.Config
 	seals     sealFlags
 }
@@ -46,9 +49,14 @@ func (p *program) workerCommand() *cobra.Command {
 
 Tasks of other types are left to workers that know them. SIGTERM or SIGINT stops
 the worker when its tasks have ended, or after --grace; a second one at once,
-with its tasks handed back.`,
+with its tasks handed back.
+
+With --isolate each task runs in a child process, which can be killed: a task that
+crashes or takes too much memory takes no other one along, and after three crashes
+it is dead.`,
 		Example: `  cenote worker --redis redis://localhost:6379 --queue mail=3 --queue default
-  cenote worker --redis redis://localhost:6379 --queue exec --allow-exec -c 16`,
+  cenote worker --redis redis://localhost:6379 --queue exec --allow-exec -c 16
+  cenote worker --redis redis://localhost:6379 --isolate --max-memory 512MiB`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.worker(c.Context(), f) },
 	}
@@ -62,6 +70,9 @@ with its tasks handed back.`,
 	fs.DurationVar(&f.config.Grace, "grace", 25*time.Second, "how long running tasks may finish when it is told to stop")
 	fs.StringVar(&f.files, "files", ".", "the `directory` below which files may be read")
 	fs.BoolVar(&f.allowExec, "allow-exec", false, "run the commands of \"cenote map\"")
+	fs.BoolVar(&f.isolate, "isolate", false, "run each task in a child process")
+	fs.Var(&f.maxMemory, "max-memory", "with --isolate: replace a child that has more memory than this `SIZE` after a task, as in 512MiB, and kill one that has twice as much")
+	fs.IntVar(&f.maxTasks, "max-tasks-per-child", 0, "with --isolate: replace a child after so many tasks (default: never)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&f.demo, "demo", false, "serve a demo: speak to it by stdin and stdout")
@@ -79,9 +90,24 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 	if cfg.Logger, err = newLogger(f.logLevel, f.logFormat); err != nil {
 		return err
 	}
+	if cfg.Processes, err = f.processes(); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(f.files)
+	if err != nil {
+		return fmt.Errorf("--files: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	d := digester{root: root}
+	routes := []queue.Route{digestTask.Handler(d.handle)}
+	if f.allowExec {
+		routes = append(routes, execTask.Handler(runExec))
+	}
+	consumer.Child(routes...) // a child has the flags of its worker, and no Redis
 	if cfg.Seal, err = f.seals.seal(); err != nil {
 		return err
 	}
+
 	l, err := p.connect(ctx)
 	if errors.Is(err, errNoAddress) {
 		return usagef("%w; a worker on a store of its own would never get a task. "+
@@ -91,15 +117,9 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 		return err
 	}
 	defer func() { _ = l.close() }()
-	root, err := os.OpenRoot(f.files)
-	if err != nil {
-		return fmt.Errorf("--files: %w", err)
-	}
-	defer func() { _ = root.Close() }()
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d := digester{root: root}
 	abort := make(chan struct{})
 	if f.demo {
 		d.show = newShowcase(os.Stdin, os.Stdout, func() {
@@ -112,15 +132,11 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 		cfg.Middleware = append(cfg.Middleware, d.show.middleware)
 		cfg.LookAhead = -1 // what a worker has claimed it runs: the demo counts on it
 	}
-	routes := []queue.Route{digestTask.Handler(d.handle)}
-	if f.allowExec {
-		routes = append(routes, execTask.Handler(runExec))
-	}
 	w, err := consumer.New(l.rdb, cfg, routes...)
 	if err != nil {
 		return err
 	}
-	cfg.Logger.Info("cenote worker", zap.String("redis", l.said), zap.Strings("queues", f.queues), zap.Bool("exec", f.allowExec), zap.Bool("sealed", cfg.Seal != nil))
+	cfg.Logger.Info("cenote worker", zap.String("redis", l.said), zap.Strings("queues", f.queues), zap.Bool("exec", f.allowExec), zap.Bool("isolated", f.isolate), zap.Bool("sealed", cfg.Seal != nil))
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -139,6 +155,21 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 		w.Abort()
 	}()
 	return w.Run(ctx)
+}
+
+// processes is what the flags say of child processes.
+func (f *workerFlags) processes() (*consumer.Processes, error) {
+	switch {
+	case !f.isolate && (f.maxMemory != 0 || f.maxTasks != 0):
+		return nil, usagef("--max-memory and --max-tasks-per-child are of child processes, which --isolate makes")
+	case !f.isolate:
+		return nil, nil //nolint:nilnil // handlers run in this process
+	}
+	p := &consumer.Processes{MaxMemory: int64(f.maxMemory), MaxTasks: f.maxTasks}
+	if f.allowExec {
+		p.Env = withoutAddress(os.Environ()) // commands find what they find without --isolate
+	}
+	return p, nil
 }
 
 // parseQueues reads "name" and "name=weight".

@@ -16,7 +16,7 @@ func samples(dir string) error {
 		img := image.NewGray(image.Rect(0, 0, 200*(i+1), 150*(i+1)))
 		for y := range img.Rect.Dy() {
 			for x := range img.Rect.Dx() {
-				img.SetGray(x, y, color.Gray{Y: uint8(x ^ y)})
+				img.SetGray(x, y, color.Gray{Y: uint8((x ^ y) & 0xff)})
 			}
 		}
 		if err := write(filepath.Join(dir, fmt.Sprintf("sample-%d.png", i+1)), img); err != nil {

@@ -16,7 +16,7 @@ func shrink(_ context.Context, job Job) (Size, error) {
 	if err != nil {
 		return Size{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	img, err := png.Decode(f)
 	if err != nil {
 		return Size{}, err
