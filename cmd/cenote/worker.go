@@ -167,7 +167,7 @@ func (f *workerFlags) processes() (*consumer.Processes, error) {
 	}
 	p := &consumer.Processes{MaxMemory: int64(f.maxMemory), MaxTasks: f.maxTasks}
 	if f.allowExec {
-		p.Env = withoutAddress(os.Environ()) // commands find what they find without --isolate
+		p.Env = withoutSecrets(os.Environ()) // commands find what they find without --isolate
 	}
 	return p, nil
 }
