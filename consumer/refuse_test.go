@@ -29,6 +29,34 @@ func TestUnknownTypeWaitsForAWorkerThatKnowsIt(t *testing.T) {
 	})
 }
 
+// A task that has cost two workers is run alone, by whoever has the turn for such tasks. One
+// that has no handler for it must not keep the turn from another that has.
+func TestALonelyTaskOfAnUnknownTypeGoesToAWorkerThatKnowsIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		other := queue.NewTask[int, int]("other")
+		cfg := consumer.Config{Concurrency: 2, Lease: time.Hour}
+		b.work(cfg, double.Handler(twice))
+		m := queue.Message{Type: "other", Payload: []byte{1}}
+		id := queue.NewTaskID(0)
+		for key, field := range map[string]string{"tasks": string(m.AppendWire(nil)), "notes": "1 0 2 0"} {
+			if err := b.rdb.HSet(b.ctx, root+key, id[:], field).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.rdb.RPush(b.ctx, root+"alone", id[:]).Err(); err != nil {
+			t.Fatal(err)
+		}
+		value(b, submit(b, double, 1)) // wakes the worker
+		b.until("the task to be parked", func() bool { return b.rdb.ZCard(b.ctx, root+"due").Val() == 1 })
+		ran := make(chan struct{})
+		b.work(cfg, double.Handler(twice), other.Handler(func(context.Context, int) (int, error) {
+			close(ran)
+			return 0, nil
+		}))
+		b.wait("the task to run", ran)
+	})
+}
+
 // inject puts bytes where the message of a ready task would be.
 func (b *bed) inject(id queue.TaskID, wire string) {
 	b.t.Helper()

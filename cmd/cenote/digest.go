@@ -55,7 +55,7 @@ type digester struct {
 	show *showcase // nil but in a demo's workers
 }
 
-func (d digester) handle(ctx context.Context, ref fileRef) (digest, error) {
+func (d *digester) handle(ctx context.Context, ref fileRef) (digest, error) {
 	done := d.show.hold(ctx, ref)
 	out, err := d.read(ctx, ref.Path)
 	done()
@@ -74,7 +74,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func (d digester) read(ctx context.Context, path string) (digest, error) {
+func (d *digester) read(ctx context.Context, path string) (digest, error) {
 	// Opening a named pipe would wait for its writer.
 	if st, err := d.root.Stat(path); err != nil {
 		return digest{}, err

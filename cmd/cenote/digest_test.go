@@ -16,7 +16,7 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-func newDigester(t *testing.T) (d digester, dir string) {
+func newDigester(t *testing.T) (d *digester, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	root, err := os.OpenRoot(dir)
@@ -24,7 +24,7 @@ func newDigester(t *testing.T) (d digester, dir string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = root.Close() })
-	return digester{root: root}, dir
+	return &digester{root: root}, dir
 }
 
 func TestDigest(t *testing.T) {

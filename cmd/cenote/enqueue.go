@@ -207,7 +207,7 @@ func serveHere(l *link, name string, f enqueueFlags, sealed *seal.Seal) (end fun
 		return nil, err
 	}
 	w, err := consumer.New(l.rdb, consumer.Config{Concurrency: runtime.GOMAXPROCS(0), Queues: []consumer.Queue{{Name: f.queue}}, Grace: -1, Seal: sealed},
-		digestTask.Handler(digester{root: root}.handle))
+		digestTask.Handler((&digester{root: root}).handle))
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 		return fmt.Errorf("--files: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	d := digester{root: root}
+	d := &digester{root: root}
 	routes := []queue.Route{digestTask.Handler(d.handle)}
 	if f.allowExec {
 		routes = append(routes, execTask.Handler(runExec))

@@ -86,8 +86,11 @@ func (r Role) needs() (needs, error) {
 
 // sharing is what a user does who shares objects: the scripts are those of another room,
 // and so are the commands in them. These concern keys of shared objects only.
-const sharing = "(~" + prefix + "shared:* &" + prefix + "shared:* +eval +evalsha +@string +@hash +@list +@set +@sortedset +@stream " +
-	"+del +rename +unlink +exists +expire +pexpire +persist +ttl +pttl +type +time +publish +subscribe +unsubscribe)"
+const sharing = "(~" + prefix + "shared:* &" + prefix + "shared:* " +
+	"+decrby +del +eval +evalsha +exists +get +getrange +hdel +hexists +hget +hincrby +hkeys +hlen " +
+	"+hmget +hscan +hset +hsetnx +incrby +lindex +linsert +llen +lpop +lpush +lrange +lrem +lset " +
+	"+persist +pexpire +pttl +publish +rename +rpop +rpush +set +setrange +subscribe +time +unlink " +
+	"+unsubscribe +zadd +zpopmin +zrange +zrangebyscore +zrem +zscore)"
 
 var (
 	called = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'(?:, *'([A-Z]+)')?`)

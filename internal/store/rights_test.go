@@ -1,6 +1,8 @@
 package store
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +39,41 @@ func TestEveryCallOfAScriptIsRead(t *testing.T) {
 		}
 		if slices.ContainsFunc(calls, func(c string) bool { return strings.HasSuffix(c, "|") }) {
 			t.Errorf("%s: a command lacks its second word: %v", name, calls)
+		}
+	}
+}
+
+// The scripts of shared objects are another room's; what they use stands in the selector of
+// those who share, and nothing else does.
+func TestWhoSharesMayRunTheScripts(t *testing.T) {
+	files, err := filepath.Glob("../../shared/lua/*.lua")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	granted := map[string]bool{}
+	for _, word := range strings.Fields(strings.Trim(sharing, "()")) {
+		if name, ok := strings.CutPrefix(word, "+"); ok {
+			granted[name] = false
+		}
+	}
+	for _, name := range []string{"eval", "evalsha", "subscribe", "unsubscribe", "lpush", "rpush"} { // lists name the last two in a variable
+		granted[name] = true
+	}
+	for _, path := range files {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range (&script{src: string(src)}).calls() {
+			if _, ok := granted[name]; !ok {
+				t.Errorf("%s uses %s, which nobody who shares may", filepath.Base(path), name)
+			}
+			granted[name] = true
+		}
+	}
+	for name, used := range granted {
+		if !used {
+			t.Errorf("who shares may use %s, which no script does", name)
 		}
 	}
 }

@@ -209,6 +209,11 @@ if m > 0 then
       rare, parked, added, ended = true, true, true, false
       redis.call('HDEL', run, id)
       redis.call('HSET', run, '#p', '1')
+      local _, _, c = read_note(redis.call('HGET', notes, id))
+      if c >= 2 then -- the turn for such tasks is another's, who may have a handler
+        redis.call('HSET', run, '#a', '1')
+        if redis.call('GET', line .. 'turn') == me then redis.call('DEL', line .. 'turn') end
+      end
       redis.call('ZADD', line .. 'due', clock() + x, id)
     else
       ended = false
@@ -247,6 +252,7 @@ local function take(list)
   end
 end
 local claims = want > 0 and not again
+local passes = false -- it leaves the turn for a lonely task to another
 
 if again then
   local mine = {}
@@ -258,7 +264,11 @@ if again then
   if #mine == 1 and redis.call('GET', line .. 'turn') == me then given = 'a' end
 elseif claims and rare and redis.call('LLEN', line .. 'alone') > 0 then
   local holder = redis.call('GET', line .. 'turn')
-  if not holder or holder == me then
+  if (not holder or holder == me) and redis.call('HDEL', run, '#a') == 1 and redis.call('ZCARD', line .. 'alive') > 1 then
+    -- It had no handler for the last one: this time another may look first.
+    if holder then redis.call('DEL', line .. 'turn') end
+    passes = true
+  elseif not holder or holder == me then
     redis.call('SET', line .. 'turn', me, 'PX', ARGV[6])
     given = 'w'
     if inbox == 0 and string.find(flags, 'e', 1, true) then
@@ -455,7 +465,7 @@ if more <= 0 and k >= want and given == '' and redis.call('EXISTS', line .. 'bel
 end
 -- How much a stream still has for the group cannot be seen as cheaply: ring.
 if more <= 0 and group ~= '' and want > 0 and k >= want and given == '' then more = 1 end
-if more > 0 then ring(line, more) end
+if more > 0 or passes then ring(line, math.max(more, 1)) end
 
 k = #ids
 local out = {'ok', string.format('%.0f', noted and clock() or now), wake, given, k, #stale, #watched}
