@@ -282,6 +282,10 @@ func (c *Crew) put(k *kid, doomed, unfit bool) {
 	c.balance()
 }
 
+// youth is how old a child without a task gets whose end is that of a bad start. Later it was
+// somebody else who has ended it, as the kernel does that has no memory left.
+const youth = time.Second
+
 // lose notes that a child has been waited for. It is of no use any more.
 func (c *Crew) lose(k *kid) {
 	c.mu.Lock()
@@ -290,7 +294,7 @@ func (c *Crew) lose(k *kid) {
 	delete(c.all, k)
 	if !k.busy {
 		_ = k.from.Close()
-		if k.tasks == 0 && !k.retired && !c.closed { // it would go on like this
+		if k.tasks == 0 && time.Since(k.born) < youth && !k.retired && !c.closed { // it would go on like this
 			c.failure(k.crash())
 		}
 	}

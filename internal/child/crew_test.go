@@ -69,6 +69,23 @@ func TestAChildThatIsKilledWhileIdleCostsNobodyAnything(t *testing.T) {
 	}
 }
 
+// Many that are killed at once, before any of them had a task, are no children that do not start.
+func TestIdleChildrenThatAreKilledDoNotBreakTheCrew(t *testing.T) {
+	cfg := config(4)
+	cfg.Broken = func(err error) { t.Error(err) }
+	c := newCrew(t, cfg)
+	ctx := soon(t)
+	until(t, "the children are ready", func() bool { return c.Idle() == 4 })
+	ready := time.Now()
+	until(t, "they are not young any more", func() bool { return time.Since(ready) > child.Youth })
+	for _, pid := range c.PIDs() {
+		kill(t, pid, syscall.SIGKILL)
+	}
+	for range 8 {
+		do(ctx, t, c, "pid")
+	}
+}
+
 func TestACrashInTheMiddleOfALongValueIsACrash(t *testing.T) {
 	c := newCrew(t, config(1))
 	_, err := c.Handle(soon(t), message("half"))

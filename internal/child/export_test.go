@@ -16,3 +16,13 @@ func (c *Crew) Sent() bool {
 
 // MaxStack is what children are started with.
 const MaxStack = maxStack
+
+// Youth is how old a child gets whose end is that of a bad start.
+const Youth = youth
+
+// Idle is how many children are ready and have nothing to do.
+func (c *Crew) Idle() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.idle)
+}
