@@ -40,7 +40,8 @@ type Processes struct {
 
 	// MaxMemory is how many bytes of memory a child may have: it is replaced after a task
 	// that leaves it with more, and killed when it has twice as much, which its task ends with as
-	// [queue.ErrOutOfMemory]. Linux only. Default: 0, no limit.
+	// [queue.ErrOutOfMemory]. The child's garbage collector works towards nine
+	// tenths of it (GOMEMLIMIT). Linux only. Default: 0, no limit.
 	MaxMemory int64
 
 	// KillAfter is how long a handler may go on whose context has ended, until its process

@@ -31,7 +31,8 @@ type ProcessConfig struct {
 
 	// MaxMemory is how much memory in bytes a child may use. One that has more after a
 	// task is replaced, one that has twice as much is killed, and its task ends with
-	// [queue.ErrOutOfMemory]. Linux only. Default: 0, no limit.
+	// [queue.ErrOutOfMemory]. The child's garbage collector works towards nine
+	// tenths of it (GOMEMLIMIT). Linux only. Default: 0, no limit.
 	MaxMemory int64
 
 	// MaxCrashes is how many children a task may take along, by os.Exit, a signal or
