@@ -183,7 +183,7 @@ var mutants = []mutant{
 		name: "a task that fell due is not rung for",
 		edits: []edit{{
 			lua + "turn.lua",
-			"if more > 0 then ring(line, more) end",
+			"if more > 0 or passes then ring(line, math.max(more, 1)) end",
 			"",
 		}},
 		tests: storeTests,

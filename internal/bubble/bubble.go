@@ -114,6 +114,9 @@ func (b *Bubble) Client() *Client {
 	o := *inner.Options()
 	c := &Client{dial: o.Dialer, conns: map[net.Conn]bool{}}
 	o.Dialer, o.DialerRetries = c.connect, 1
+	// Who waits for a connection takes a timer that all clients of the process share, and a
+	// bubble's timers must not get out of it.
+	o.PoolSize = 10_000
 	c.Client = redis.NewClient(&o)
 	b.T.Cleanup(func() { _ = c.Close() })
 	return c

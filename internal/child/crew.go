@@ -260,7 +260,7 @@ func (c *Crew) old(k *kid) bool {
 }
 
 // put takes a child back after its tasks. It is not to be used again if it is doomed, and as
-// good as one that did not start if it is unfit.
+// good as one that did not start if it is unfit and young.
 func (c *Crew) put(k *kid, doomed, unfit bool) {
 	old := c.old(k)
 	c.mu.Lock()
@@ -270,7 +270,7 @@ func (c *Crew) put(k *kid, doomed, unfit bool) {
 	if k.dead {
 		_ = k.from.Close()
 	}
-	if unfit && !c.closed {
+	if unfit && time.Since(k.born) < youth && !c.closed {
 		c.failure(k.crash())
 	}
 	if old || doomed || k.dead || k.fat.Load() || c.closed || c.broken != nil && !c.cfg.Persist || len(c.idle)+c.busy >= c.size+c.cfg.Spare {
