@@ -92,6 +92,9 @@ func FuzzParseMessage(f *testing.F) {
 		if len(m.Payload) == 0 {
 			m.Payload, again.Payload = nil, nil
 		}
+		if len(m.Then) == 0 { // likewise
+			m.Then, again.Then = nil, nil
+		}
 		if m.Sealed != nil { // of fields that this program does not know
 			m.Sealed.Clear, again.Sealed.Clear = nil, nil
 		}
