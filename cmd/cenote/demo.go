@@ -213,7 +213,7 @@ func (d *demo) play(ctx context.Context) error {
 	})
 	defer stalled.Stop()
 	d.sum.begin(d.rng)
-	results := digestTask.Stream(ctx, c, d.source(ctx), queue.On(d.queue), queue.Window(d.window))
+	results := digestTask.Stream(ctx, c, d.source(ctx), queue.On(d.queue), queue.Window(d.window), queue.Chunk(1)) // a task a file: one that is held must hold no other
 	for it := range results {
 		stalled.Reset(demoStall)
 		d.sum.add(it)
