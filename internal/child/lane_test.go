@@ -213,3 +213,13 @@ func TestWhatIsPrintedByTasksThatWereSentAheadIsTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestALineThatIsPutAsideWhileItsTaskBeginsIsNotLost(t *testing.T) {
+	for _, unread := range []bool{false, true} {
+		h := &host{}
+		child.Overtaken(t, h, "begins", unread)
+		if !slices.Equal(h.lines, []string{"begins"}) {
+			t.Errorf("unread %v: the task has said %q", unread, h.lines)
+		}
+	}
+}

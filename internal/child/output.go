@@ -114,6 +114,12 @@ func (o *output) is(n uint64) {
 func (o *output) begin(n uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.catchUp(n)
+	o.note()
+}
+
+// catchUp passes on what was put aside of task n, which is the kid's. o.mu is held.
+func (o *output) catchUp(n uint64) {
 	early := o.early
 	o.early = nil
 	for _, s := range early {
@@ -123,7 +129,6 @@ func (o *output) begin(n uint64) {
 			o.early = append(o.early, s)
 		}
 	}
-	o.note()
 }
 
 // pending reports whether there is something that is not passed on yet.
@@ -132,17 +137,19 @@ func (o *output) pending() bool { return o.full.Load() }
 // note sets full. o.mu is held.
 func (o *output) note() { o.full.Store(len(o.line)+len(o.early) > 0) }
 
-// cut ends the line that task n has left unended.
+// cut ends the line that task n has left unended. What a reader had put aside, who took
+// the one before for the kid's task while n became it, goes before.
 func (o *output) cut(n uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.catchUp(n)
 	if o.kid.page == nil || o.whose == n {
 		o.flush()
 	}
 	o.note()
 }
 
-// drain takes what is there.
+// drain takes what is there, after what was put aside.
 func (o *output) drain() {
 	rc, err := o.file.SyscallConn()
 	if err != nil {
@@ -150,6 +157,9 @@ func (o *output) drain() {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if r := o.kid.task.Load(); r != nil {
+		o.catchUp(r.number)
+	}
 	_ = rc.Control(func(fd uintptr) {
 		for range 64 { // a flood is nobody's to wait for
 			if again, over := o.read(int(fd)); again || over { //nolint:gosec // a descriptor
