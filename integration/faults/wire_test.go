@@ -1,48 +1,51 @@
 package faults
 
 import (
-	"errors"
-	"io"
-	"math/rand/v2"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/stream"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/rs/zerolog"
 )
 
 // wire carries bytes between clients and Redis, badly if asked to. Unlike proxy it
 // does not know what they mean. Its methods may be called concurrently, and hold
 // for the connections that there are as well as for new ones.
+//
+// Toxiproxy carries the bytes. The wire accepts the connections itself, because
+// toxiproxy does not let go of those that it has accepted: reset needs them.
 type wire struct {
+	t       testing.TB
 	ln      net.Listener
 	target  string
-	running sync.WaitGroup
+	carrier *toxiproxy.ApiServer // never listens
+	toxics  *toxiproxy.ToxicCollection
+	running sync.WaitGroup // accept, and both directions of every strand
 
-	mu     sync.Mutex
-	links  map[*strand]struct{}
-	up     way // to Redis
-	down   way // from Redis
-	closed bool
+	setting sync.Mutex
+	names   []string // of the toxics in place, in the order in which bytes meet them
+
+	mu      sync.Mutex
+	strands map[*strand]struct{}
+	made    int // strands so far
+	closed  bool
 }
 
 // way is how one direction of a wire behaves. The zero value is a good one.
 type way struct {
-	held   chan struct{} // what is sent waits until it is closed; nil lets it pass
+	held   bool // what is sent waits until the wire behaves otherwise
 	delay  time.Duration
 	jitter time.Duration // more or less, in both directions of time
-	rate   int           // bytes a second; 0 for as many as there are
+	rate   int           // bytes a second, rounded up to thousands; 0 for as many as there are
 	limit  int           // a connection ends after so many more bytes; 0 for never
-}
-
-// strand is one connection over a wire.
-type strand struct {
-	client, server net.Conn
-}
-
-// parcel is a piece of what is on the way.
-type parcel struct {
-	bytes []byte
-	due   time.Time
 }
 
 func newWire(t testing.TB, target string) *wire {
@@ -51,7 +54,15 @@ func newWire(t testing.TB, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{ln: ln, target: target, links: map[*strand]struct{}{}}
+	carrier := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	w := &wire{
+		t:       t,
+		ln:      ln,
+		target:  target,
+		carrier: carrier,
+		toxics:  toxiproxy.NewProxy(carrier, t.Name(), ln.Addr().String(), target).Toxics,
+		strands: map[*strand]struct{}{},
+	}
 	w.running.Go(w.accept)
 	t.Cleanup(w.close)
 	return w
@@ -62,46 +73,85 @@ func (w *wire) addr() string { return w.ln.Addr().String() }
 // mend makes the wire good again.
 func (w *wire) mend() { w.set(way{}, way{}) }
 
-// set makes the wire behave so, to Redis and from it.
+// set makes the wire behave so, to Redis and from it. What is on the way when a
+// direction changes arrives at once, and in order. A peer that does not read what
+// arrives keeps set waiting.
 func (w *wire) set(up, down way) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, old := range []way{w.up, w.down} {
-		if old.held != nil {
-			close(old.held)
+	w.setting.Lock()
+	defer w.setting.Unlock()
+	// The last first: what one lets go of is not to wait for the next.
+	for len(w.names) > 0 {
+		last := len(w.names) - 1
+		ctx := zerolog.New(loss{w.t}).Level(zerolog.ErrorLevel).WithContext(context.Background())
+		if err := w.toxics.RemoveToxic(ctx, w.names[last]); err != nil {
+			w.t.Errorf("remove toxic %s: %v", w.names[last], err)
 		}
+		w.names = w.names[:last]
 	}
-	w.up, w.down = up, down
+	w.put(stream.Upstream, up)
+	w.put(stream.Downstream, down)
 }
 
-// silent is a direction in which nothing arrives until the wire is mended.
-func silent() way { return way{held: make(chan struct{})} }
+// loss fails the test when toxiproxy reports an error while it removes a toxic: it
+// means that it has thrown bytes away.
+type loss struct{ t testing.TB }
+
+func (l loss) Write(line []byte) (int, error) {
+	l.t.Errorf("the wire has lost something: %s", line)
+	return len(line), nil
+}
+
+// put makes a direction that is good behave so.
+func (w *wire) put(direction stream.Direction, as way) {
+	if as.held {
+		w.add(direction, "hold", &holdToxic{})
+	}
+	if as.delay > 0 {
+		w.add(direction, "latency", &toxics.LatencyToxic{Latency: as.delay.Milliseconds(), Jitter: as.jitter.Milliseconds()})
+	}
+	if as.rate > 0 {
+		w.add(direction, "bandwidth", &toxics.BandwidthToxic{Rate: (int64(as.rate) + 999) / 1000})
+	}
+	if as.limit > 0 {
+		w.add(direction, "limit", &limitToxic{toxics.LimitDataToxic{Bytes: int64(as.limit)}})
+	}
+}
+
+// add adds a toxic behind those that there are.
+func (w *wire) add(direction stream.Direction, kind string, toxic toxics.Toxic) {
+	name := kind + " " + direction.String()
+	text, err := json.Marshal(toxics.ToxicWrapper{Toxic: toxic, Name: name, Type: kind, Stream: direction.String(), Toxicity: 1})
+	if err == nil {
+		_, err = w.toxics.AddToxicJson(bytes.NewReader(text))
+	}
+	if err != nil {
+		w.t.Errorf("add toxic %s: %v", name, err)
+		return
+	}
+	w.names = append(w.names, name)
+}
+
+// silent is a direction in which nothing arrives until the wire is mended, no end of
+// a connection either.
+func silent() way { return way{held: true} }
 
 // reset breaks all connections, without a goodbye.
 func (w *wire) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for s := range w.links {
+	for s := range w.strands {
 		s.reset()
 	}
 }
 
-func (s *strand) reset() {
-	for _, c := range []net.Conn{s.client, s.server} {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // a RST instead of a FIN
-		}
-		_ = c.Close()
-	}
-}
-
+// close ends the wire and all connections, and waits for what carries them.
 func (w *wire) close() {
-	w.mend()
 	w.mu.Lock()
 	w.closed = true
 	_ = w.ln.Close()
 	w.mu.Unlock()
-	w.reset()
+	w.reset() // first, so that nobody who does not read can keep mend waiting
+	w.mend()
 	w.running.Wait()
 }
 
@@ -116,90 +166,102 @@ func (w *wire) accept() {
 			_ = client.Close()
 			continue
 		}
-		s := &strand{client: client, server: server}
-		w.mu.Lock()
-		if w.closed {
-			w.mu.Unlock()
-			s.reset()
-			return
-		}
-		w.links[s] = struct{}{}
-		w.mu.Unlock()
-		w.running.Go(func() { w.carry(s, client, server, &w.up) })
-		w.running.Go(func() { w.carry(s, server, client, &w.down) })
+		w.connect(&strand{w: w, client: client, server: server})
 	}
 }
 
-// carry carries what comes from one end to the other, the way that at says at the
-// moment.
-func (w *wire) carry(s *strand, from, to net.Conn, at *way) {
-	onWay := make(chan parcel, 4096)
-	broken := make(chan struct{})
-	w.running.Go(func() {
-		defer close(broken)
-		defer s.end(w)
-		gone := 0
-		for p := range onWay {
-			time.Sleep(time.Until(p.due))
-			for {
-				w.mu.Lock()
-				now := *at
-				w.mu.Unlock()
-				if now.held != nil {
-					<-now.held
-					continue
-				}
-				if now.rate > 0 {
-					time.Sleep(time.Duration(len(p.bytes)) * time.Second / time.Duration(now.rate))
-				}
-				cut := now.limit > 0 && gone+len(p.bytes) >= now.limit
-				if cut {
-					p.bytes = p.bytes[:max(now.limit-gone, 0)]
-				}
-				if now.limit > 0 {
-					gone += len(p.bytes)
-				} else {
-					gone = 0
-				}
-				if _, err := to.Write(p.bytes); err != nil || cut {
-					return
-				}
-				break
-			}
-		}
-	})
-	defer close(onWay)
-	for {
-		buf := make([]byte, 4096)
-		n, err := from.Read(buf)
-		if n > 0 {
-			w.mu.Lock()
-			now := *at
-			w.mu.Unlock()
-			p := parcel{bytes: buf[:n], due: time.Now().Add(now.delay)}
-			if now.jitter > 0 {
-				p.due = p.due.Add(rand.N(2*now.jitter) - now.jitter)
-			}
-			select {
-			case onWay <- p:
-			case <-broken:
-				return
-			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				s.end(w)
-			}
-			return // what is on the way still arrives
+func (w *wire) connect(s *strand) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		s.reset()
+		return
+	}
+	w.strands[s] = struct{}{}
+	w.made++
+	n := w.made
+	w.running.Add(2)
+	w.mu.Unlock() // StartLink waits for set
+	w.toxics.StartLink(w.carrier, fmt.Sprintf("%d up", n), s.client, mouth{s, s.server}, stream.Upstream)
+	w.toxics.StartLink(w.carrier, fmt.Sprintf("%d down", n), s.server, mouth{s, s.client}, stream.Downstream)
+}
+
+// strand is one connection over a wire.
+type strand struct {
+	w              *wire
+	client, server net.Conn
+}
+
+// reset ends a connection without a goodbye. Both sides are prepared before one is
+// closed, whose end makes toxiproxy close the other.
+func (s *strand) reset() {
+	for _, c := range []net.Conn{s.client, s.server} {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a RST instead of a FIN
 		}
 	}
+	s.end()
 }
 
 // end ends a connection.
-func (s *strand) end(w *wire) {
+func (s *strand) end() {
 	_ = s.client.Close()
 	_ = s.server.Close()
+}
+
+// mouth is where what a strand carries in one direction comes out.
+type mouth struct {
+	s  *strand
+	to net.Conn
+}
+
+// Write never fails. Toxiproxy stops to read from its toxics when it cannot write,
+// and then they hang forever, and so does everybody who adds or removes one. Instead
+// the connection ends at its beginning, and toxiproxy with it.
+func (m mouth) Write(p []byte) (int, error) {
+	if _, err := m.to.Write(p); err != nil {
+		m.s.end()
+	}
+	return len(p), nil
+}
+
+// Close ends the connection. Toxiproxy calls it once, after it has written all that
+// there was.
+func (m mouth) Close() error {
+	m.s.end()
+	w := m.s.w
 	w.mu.Lock()
-	delete(w.links, s)
+	delete(w.strands, m.s)
 	w.mu.Unlock()
+	w.running.Done()
+	return nil
+}
+
+func init() {
+	zerolog.SetGlobalLevel(zerolog.WarnLevel) // bandwidth's own logger tells everything
+	toxics.Register("hold", &holdToxic{})
+	toxics.Register("limit", &limitToxic{})
+}
+
+// holdToxic lets nothing pass as long as it is there. Toxiproxy's own timeout throws
+// away what it does not let pass. What waits for this one stays where it is, at last
+// with the sender, and toxiproxy passes it on when the toxic is removed.
+type holdToxic struct{}
+
+// Pipe returns when toxiproxy has something else to do with the stub.
+func (*holdToxic) Pipe(stub *toxics.ToxicStub) { <-stub.Interrupt }
+
+// limitToxic is toxiproxy's limit_data, except that it takes what comes after the end.
+// limit_data leaves the goroutines that bring it there forever.
+type limitToxic struct{ toxics.LimitDataToxic }
+
+// Pipe returns when the limit is reached and the connection is over, or when toxiproxy
+// has something else to do with the stub.
+func (l *limitToxic) Pipe(stub *toxics.ToxicStub) {
+	l.LimitDataToxic.Pipe(stub)
+	if stub.Closed() {
+		for range stub.Input {
+			continue // it goes nowhere
+		}
+	}
 }
