@@ -36,7 +36,9 @@ type lane struct {
 
 	short atomic.Bool // replicas have not confirmed the trip under way
 
-	number uint64 // of the last trip; owned by who makes round trips
+	// owned by who makes round trips
+	number  uint64    // of the last trip
+	renewed time.Time // when a trip renewed what Redis knows of that
 }
 
 func newLane(s *store.Store, from string, at place, kind queue.Kind, patience time.Duration) *lane {
@@ -224,6 +226,9 @@ func (l *lane) close() {
 func (l *lane) carry(ctx context.Context, t *trip) {
 	l.number++
 	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
+	if now := time.Now(); now.Sub(l.renewed) >= store.RenewEvery {
+		b.Renew, l.renewed = true, now
+	}
 	t.there, t.err = l.submit(ctx, &b)
 	t.items = nil
 	for i := range b.Items {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/cenote-go/cenote/queue"
 )
@@ -19,8 +20,13 @@ type Batch struct {
 	Kind      queue.Kind
 	From      string // the producer
 	Number    uint64 // counted by the producer for each partition: the same number is the same batch
+	Renew     bool   // begin anew the ten minutes for which Redis knows that number; see RenewEvery
 	Items     []Item
 }
+
+// RenewEvery is how often a producer that submits is to renew what Redis knows of its last
+// batch. It is far less than the ten minutes for which a batch may be on its way.
+const RenewEvery = time.Minute
 
 // Item is one new task.
 type Item struct {
@@ -41,12 +47,16 @@ func (i *Item) plain() bool {
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
 	args := submitScript.args(Root(b.Queue, b.Partition))
-	if len(b.Items) == 1 && b.Kind == queue.KindList && b.Items[0].plain() {
+	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() {
 		it := &b.Items[0]
 		_, err := s.runConfirmed(ctx, submitScript, true, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
 		return nil, err
 	}
-	args = append(slices.Grow(args, 6+2*len(b.Items)), b.From, b.Number, string(b.Kind), 0)
+	renew := ""
+	if b.Renew {
+		renew = "1"
+	}
+	args = append(slices.Grow(args, 7+2*len(b.Items)), b.From, b.Number, renew, string(b.Kind), 0)
 	countAt := len(args) - 1
 	plain := 0
 	for i := range b.Items {

@@ -19,8 +19,6 @@ local function hand(line, ids, msgs)
   for i = handed + 1, n, 1000 do
     redis.call('RPUSH', line .. 'ready:1', unpack(ids, i, math.min(i + 999, n)))
   end
-  -- Who takes the last entry learns of it, and passes the word on.
-  local last = most > 0 and handed < n and redis.call('LINDEX', line .. 'bell', -1)
-  if last and string.byte(last) == 46 then redis.call('LSET', line .. 'bell', -1, '+' .. string.sub(last, 2)) end
+  if most > 0 and handed < n then mark(line) end
   if handed < room then ring(line, room - handed) end
 end

@@ -4,7 +4,9 @@
 local function ring(line, n)
   local most = redis.call('ZCARD', line .. 'alive')
   if most == 0 then return end
-  for _ = 1, math.min(n, most - redis.call('LLEN', line .. 'bell')) do
+  local room = most - redis.call('LLEN', line .. 'bell')
+  for _ = 1, math.min(n, room) do
     redis.call('RPUSH', line .. 'bell', '')
   end
+  if room <= 0 then mark(line) end
 end

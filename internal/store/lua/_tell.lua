@@ -2,7 +2,7 @@
 -- replies being address -> list of outcomes, and announces them. Long ones go as they
 -- came, each an entry of its own.
 local function log_outcomes(log, all)
-  local entry = redis.call('XADD', log, 'MAXLEN', '~', 10000, '*', 'o', all)
+  local entry = redis.call('XADD', log, 'MAXLEN', '~', '10000', '*', 'o', all)
   if #all <= long then
     redis.pcall('PUBLISH', log, entry .. ' ' .. all)
     return
@@ -16,7 +16,7 @@ end
 local function tell_one(root, addr, all)
   local log = root .. 'reply:' .. addr
   log_outcomes(log, all)
-  redis.call('PEXPIRE', log, 3600000)
+  redis.call('PEXPIRE', log, '3600000')
 end
 
 local function tell(root, replies)

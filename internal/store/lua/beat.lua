@@ -12,6 +12,7 @@
 -- Replay: renewing twice is renewing once.
 --@include _now
 --@include _note
+--@include _mark
 --@include _ring
 --@include _inbox
 --@include _restore

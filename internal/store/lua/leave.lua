@@ -6,6 +6,7 @@
 -- Moves: running -> ready.
 -- Replay: there is nothing left to give back.
 --@include _note
+--@include _mark
 --@include _ring
 --@include _inbox
 --@include _restore

@@ -15,6 +15,7 @@
 -- Replay: what is mended is not as it was found.
 --@include _now
 --@include _note
+--@include _mark
 --@include _ring
 --@include _inbox
 --@include _restore

@@ -1,7 +1,8 @@
 -- submit: stores a batch of new tasks. All or nothing.
 -- KEYS 1 the partition's root
 -- ARGV 1 producer  2 the number of this batch among the producer's to this
---      partition  3 'list' or 'stream'  4 n, plain tasks: n * (id, message)
+--      partition  3 '1' if the time for which that is known begins anew
+--      4 'list' or 'stream'  5 n, plain tasks: n * (id, message)
 --      then m, other tasks: m * (id, message, priority, delay ms, run-at ms,
 --      expire ms, 1 if the id stands for a key, reply address or '',
 --      group whose outcome is replied or '')
@@ -13,26 +14,25 @@
 -- stored twice.
 
 --@include _long
+--@include _sent
+--@include _mark
 -- A lone plain task of a list comes first and does without what the rest needs:
 -- defining it would take longer than storing the task.
 if #ARGV == 4 then
   local root, id, msg = KEYS[1], ARGV[3], ARGV[4]
-  local from = root .. 'from:' .. ARGV[1]
-  local last = redis.call('SET', from, ARGV[2], 'PX', 600000, 'GET')
-  if last and tonumber(last) >= tonumber(ARGV[2]) then
-    redis.call('SET', from, last, 'PX', 600000)
-    return {}
-  end
+  if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return {} end
   redis.call('HSET', root .. 'tasks', id, msg)
+  -- Where something waits already, whoever is to hear of it has.
+  local waiting = redis.call('RPUSH', root .. 'ready:1', id)
+  if waiting > 1 and #msg <= long then return {} end
   local most = redis.call('ZCARD', root .. 'alive')
-  if most > 0 and #msg <= long and redis.call('LLEN', root .. 'bell') < most
-    and redis.call('EXISTS', root .. 'ready:0', root .. 'ready:1', root .. 'ready:2') == 0 then
+  if most == 0 then return {} end
+  if waiting == 1 and #msg <= long and redis.call('LLEN', root .. 'bell') < most
+    and redis.call('EXISTS', root .. 'ready:0', root .. 'ready:2') == 0 then
+    redis.call('RPOP', root .. 'ready:1')
     redis.call('RPUSH', root .. 'bell', '.' .. id .. msg)
-  else
-    redis.call('RPUSH', root .. 'ready:1', id)
-    local last = most > 0 and redis.call('LINDEX', root .. 'bell', -1) -- see _hand
-    if last and string.byte(last) == 46 then redis.call('LSET', root .. 'bell', -1, '+' .. string.sub(last, 2)) end
-    if most > 0 and not last and #msg > long then redis.call('RPUSH', root .. 'bell', '') end
+  elseif not mark(root) and #msg > long then
+    redis.call('RPUSH', root .. 'bell', '')
   end
   return {}
 end
@@ -41,23 +41,20 @@ end
 --@include _ring
 --@include _hand
 --@include _watch
-local root, stream = KEYS[1], ARGV[3] == 'stream'
-local from = root .. 'from:' .. ARGV[1]
-local last = redis.call('SET', from, ARGV[2], 'PX', 600000, 'GET')
-local again = last and tonumber(last) >= tonumber(ARGV[2])
-if again then redis.call('SET', from, last, 'PX', 600000) end
+local root, stream = KEYS[1], ARGV[4] == 'stream'
+local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1')
 local tasks = root .. 'tasks'
 
 local ids, msgs = {}, {}
-local plain = tonumber(ARGV[4])
-local at = 5 + 2 * plain
+local plain = tonumber(ARGV[5])
+local at = 6 + 2 * plain
 if not again then
   for i = 1, plain do
-    ids[i] = ARGV[3 + 2 * i]
-    msgs[i] = ARGV[4 + 2 * i]
+    ids[i] = ARGV[4 + 2 * i]
+    msgs[i] = ARGV[5 + 2 * i]
   end
   if not stream then
-    for i = 5, at - 1, 1000 do
+    for i = 6, at - 1, 1000 do
       redis.call('HSET', tasks, unpack(ARGV, i, math.min(i + 999, at - 1)))
     end
   end
@@ -89,7 +86,7 @@ for k = 1, tonumber(ARGV[at]) do
       there[#there + 1] = kept
     elseif fresh then
       if stream then
-        fresh = redis.call('SET', root .. 'seen:' .. id, '1', 'NX', 'PX', 3600000)
+        fresh = redis.call('SET', root .. 'seen:' .. id, '1', 'NX', 'PX', '3600000')
       else
         fresh = redis.call('HSETNX', tasks, id, msg) == 1
       end

@@ -31,6 +31,7 @@
 -- Replay: the last turn of a lane, sent again because its reply was lost, finishes
 -- nothing twice and claims what it claimed before.
 --@include _note
+--@include _mark
 --@include _ring
 --@include _long
 --@include _tell
@@ -49,7 +50,7 @@ local again = last == tonumber(seq)
 -- What came over the bell since the last turn. This is also the first write: one
 -- that a full Redis allows, and after which it allows the others.
 local fresh, inbox = {}, 0
-for _, e in ipairs(redis.call('LPOP', line .. 'taken:' .. me, 100000) or {}) do
+for _, e in ipairs(redis.call('LPOP', line .. 'taken:' .. me, '100000') or {}) do
   if #e > 16 then
     fresh[string.sub(e, 2, 17)] = true
     inbox = inbox + 1
@@ -281,7 +282,7 @@ elseif claims and rare and redis.call('LLEN', line .. 'alone') > 0 then
 end
 claims = claims and given == ''
 if claims then
-  for _, e in ipairs(redis.call('LPOP', line .. 'bell', want - #ids) or {}) do
+  for _, e in ipairs(redis.call('LPOP', line .. 'bell', ARGV[4]) or {}) do
     if #e > 16 and redis.call('HEXISTS', tasks, string.sub(e, 2, 17)) == 1 then
       ids[#ids + 1] = string.sub(e, 2, 17)
       msgs[#msgs + 1] = string.sub(e, 18)
@@ -293,7 +294,8 @@ end
 local function pop(level)
   while #ids < want do
     local room = want - #ids
-    local got = redis.call('LPOP', line .. 'ready:' .. level, room)
+    -- as text if that is there: to make one of a number takes as long as a call
+    local got = redis.call('LPOP', line .. 'ready:' .. level, room == want and ARGV[4] or room)
     if not got then return end
     take(got)
     if #got < room then return end
@@ -468,7 +470,7 @@ if more <= 0 and group ~= '' and want > 0 and k >= want and given == '' then mor
 if more > 0 or passes then ring(line, math.max(more, 1)) end
 
 k = #ids
-local out = {'ok', string.format('%.0f', noted and clock() or now), wake, given, k, #stale, #watched}
+local out = {'ok', (noted or now > 0) and string.format('%.0f', clock()) or '0', wake, given, k, #stale, #watched}
 for i = 1, k do
   out[6 + 2 * i], out[7 + 2 * i] = ids[i], msgs[i]
 end
