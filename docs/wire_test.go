@@ -95,7 +95,7 @@ func (f *foreign) outcome(root, address string) *queue.Outcome {
 	}
 	var found []*queue.Outcome
 	for _, e := range r[0].Messages {
-		if err := queue.ParseOutcomes([]byte(e.Values["o"].(string)), func(o *queue.Outcome) { found = append(found, o) }); err != nil {
+		if err := queue.ParseOutcomes([]byte(e.Values["o"].(string)), func(o *queue.Outcome) bool { found = append(found, o); return true }); err != nil {
 			f.t.Fatal(err)
 		}
 	}

@@ -189,17 +189,19 @@ func (m *mailbox) deliver(o *queue.Outcome) {
 	}
 }
 
-// arrive is deliver of an outcome as it came, which may be sealed.
-func (m *mailbox) arrive(o *queue.Outcome) {
+// arrive is deliver of an outcome as it came, which may be sealed. It reports whether
+// anybody waited for it, and has it now.
+func (m *mailbox) arrive(o *queue.Outcome) (kept bool) {
 	e := m.settled(o.ID)
 	if e == nil {
-		return
+		return false
 	}
 	if err := m.seal.OpenOutcome(e.promise.Queue(), o); err != nil {
 		e.promise.Fail(fmt.Errorf("task %s: %w", o.ID, err))
-		return
+		return true
 	}
 	e.promise.Resolve(o)
+	return true
 }
 
 // settled takes the task off the books.

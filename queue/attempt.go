@@ -67,7 +67,7 @@ func (m *Mux) ParseAttempt(data []byte, taskType string) error {
 	if n := r.array("an attempt's error"); n != 4 && r.err == nil {
 		r.fail("an attempt's error of 4 fields")
 	}
-	form := r.taskError(0)
+	form := r.taskError(&TaskError{}, 0)
 	set, wait, foreign := r.uint("the marks"), r.uint("the wait"), r.uint("whose it is")
 	if err := r.end(); err != nil {
 		return err

@@ -276,7 +276,7 @@ func (r *reader) item() chunkItem {
 	if r.err == nil && len(r.data) > 0 && isBin(r.data[0]) {
 		return chunkItem{value: r.bin("a value")}
 	}
-	return chunkItem{err: r.taskError(0)}
+	return chunkItem{err: r.taskError(&TaskError{}, 0)}
 }
 
 // took reads how long a chunk took.

@@ -94,7 +94,7 @@ func (e *TaskError) AppendWire(b []byte) []byte { return appendError(b, e) }
 // ParseTaskError reads what [TaskError.AppendWire] wrote. An error is [ErrMalformed].
 func ParseTaskError(data []byte, attempt int) (*TaskError, error) {
 	r := &reader{data: data}
-	e := r.taskError(attempt)
+	e := r.taskError(&TaskError{}, attempt)
 	return e, r.end()
 }
 
@@ -107,12 +107,13 @@ func appendError(b []byte, e *TaskError) []byte {
 	return appendBin(b, e.Data)
 }
 
-func (r *reader) taskError(attempt int) *TaskError {
+// taskError reads an error into e.
+func (r *reader) taskError(e *TaskError, attempt int) *TaskError {
 	k := r.array("the error")
 	if k < 5 && r.err == nil {
 		r.err = fmt.Errorf("%w: %d fields, an error has at least 5", ErrMalformed, k)
 	}
-	e := &TaskError{
+	*e = TaskError{
 		Kind:    r.str("the error's kind"),
 		Code:    r.str("the error's code"),
 		Message: r.str("the error's text"),
@@ -131,7 +132,7 @@ func ParseOutcome(data []byte) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.outcome(data)
+	o, err := r.outcome(data, &mould{})
 	if err != nil {
 		return nil, err
 	}
@@ -139,31 +140,54 @@ func ParseOutcome(data []byte) (*Outcome, error) {
 }
 
 // ParseOutcomes reads any number of outcomes that stand one behind the other,
-// as a reply carries them.
-func ParseOutcomes(data []byte, each func(*Outcome)) error {
+// as a reply carries them. each says whether it keeps the outcome; if not, the next
+// one is written over it. So outcomes that nobody waits for cost no memory, however many
+// there are.
+func ParseOutcomes(data []byte, each func(*Outcome) (kept bool)) error {
+	var m mould
 	for len(data) > 0 {
 		r, err := open(data)
 		if err != nil {
 			return err
 		}
-		o, err := r.outcome(data)
+		o, err := r.outcome(data, &m)
 		if err != nil {
 			return err
 		}
-		each(o)
+		if each(o) {
+			m = mould{}
+		}
 		data = r.data
 	}
 	return nil
 }
 
+// mould is what an outcome is made in, which is made if it is not there.
+type mould struct {
+	outcome *Outcome
+	err     *TaskError
+	sealed  *Sealed
+}
+
+// fresh makes *p if it is not there, and empties it.
+func fresh[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	} else {
+		var zero T
+		**p = zero
+	}
+	return *p
+}
+
 // outcome reads an outcome; data is what r is about to read, with the version byte
 // before it.
-func (r *reader) outcome(data []byte) (*Outcome, error) {
+func (r *reader) outcome(data []byte, m *mould) (*Outcome, error) {
 	n := r.array("an array of fields")
 	if n < 4 && r.err == nil {
 		return nil, fmt.Errorf("%w: %d fields, an outcome has at least 4", ErrMalformed, n)
 	}
-	o := &Outcome{}
+	o := fresh(&m.outcome)
 	if id := r.bin("the task id"); len(id) == len(o.ID) {
 		o.ID = TaskID(id)
 	} else if r.err == nil {
@@ -182,7 +206,7 @@ func (r *reader) outcome(data []byte) (*Outcome, error) {
 		o.Codec = r.str("the codec")
 	}
 	if n > 5 && !r.nilled() {
-		o.Err = r.taskError(o.Attempt)
+		o.Err = r.taskError(fresh(&m.err), o.Attempt)
 	}
 	if n > 6 {
 		o.Type = r.str("the task's type")
@@ -191,7 +215,7 @@ func (r *reader) outcome(data []byte) (*Outcome, error) {
 		r.skip(n - 7)
 		return o, r.err
 	}
-	o.Sealed = &Sealed{}
+	o.Sealed = fresh(&m.sealed)
 	cut.from(r)
 	if n > 7 {
 		o.Sealed.Seal = r.bin("the seal")

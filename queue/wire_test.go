@@ -108,7 +108,7 @@ func TestLaterFieldsAreSkipped(t *testing.T) {
 	}
 	sameOutcome(t, got, o)
 	n := 0
-	if err := queue.ParseOutcomes(append(owire, owire...), func(got *queue.Outcome) { sameOutcome(t, got, o); n++ }); err != nil || n != 2 {
+	if err := queue.ParseOutcomes(append(owire, owire...), func(got *queue.Outcome) bool { sameOutcome(t, got, o); n++; return false }); err != nil || n != 2 {
 		t.Errorf("%d of 2 outcomes: %v", n, err)
 	}
 }
@@ -133,7 +133,7 @@ func TestUnknownVersionIsNotMalformed(t *testing.T) {
 		if !errors.Is(err, queue.ErrVersion) || errors.Is(err, queue.ErrMalformed) {
 			t.Fatalf("version %d: %v", v, err)
 		}
-		if err := queue.ParseOutcomes([]byte{byte(v)}, func(*queue.Outcome) { t.Error("an outcome") }); !errors.Is(err, queue.ErrVersion) {
+		if err := queue.ParseOutcomes([]byte{byte(v)}, func(*queue.Outcome) bool { t.Error("an outcome"); return false }); !errors.Is(err, queue.ErrVersion) {
 			t.Fatalf("version %d: %v", v, err)
 		}
 	}

@@ -119,6 +119,11 @@ func fuzzed(f *testing.F) (m *queue.Message, seals []*seal.Seal, seeds [][]byte)
 	return m, seals, append(seeds, m.AppendWire(nil))
 }
 
+// inflating is how many times its input somebody may use who has no keys and inflates: the
+// usual, and what comes of it, which Config.MaxRatio bounds. Who has keys knows beforehand
+// that it is a friend's.
+const inflating = 8 + 100
+
 func FuzzOpenMessage(f *testing.F) {
 	m, seals, seeds := fuzzed(f)
 	fuzztest.Seeds(f, seeds...)
@@ -130,7 +135,7 @@ func FuzzOpenMessage(f *testing.F) {
 		for i, s := range seals {
 			times := 8
 			if i == len(seals)-1 {
-				times = 100 // what is compressed may come to that, see Config.MaxRatio
+				times = inflating
 			}
 			var got *queue.Message
 			var err error
@@ -187,7 +192,7 @@ func FuzzOpenData(f *testing.F) {
 	fuzztest.Seeds(f, seeds...)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for i, s := range seals {
-			fuzztest.Frugal(t, len(data), []int{8, 8, 100}[i], func() {
+			fuzztest.Frugal(t, len(data), []int{8, 8, inflating}[i], func() {
 				_, _ = s.OpenData(seal.Common, "default", queue.TaskID{}, 0, data)
 			})
 		}

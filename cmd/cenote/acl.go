@@ -23,6 +23,7 @@ type aclFlags struct {
 	prefix   string
 	file     bool
 	password bool
+	sentinel bool
 }
 
 func (p *program) aclCommand() *cobra.Command {
@@ -42,10 +43,15 @@ The lines are for redis-cli, or with --file for the server's aclfile. Without
 --password-stdin the users have no password, and nobody can log in as one of them
 until you give it one: ACL SETUSER NAME >PASSWORD. The version of the server is
 asked for if there is an address, since a server refuses a line with a command
-that it does not know.`,
+that it does not know.
+
+The lines are the same for a single server, for a master and its replicas, and for
+the nodes of a cluster: give them to every one of them. With --sentinel it prints
+the one user that all programs need at the Sentinels, to learn who the master is.`,
 		Example: `  cenote acl --redis-version 7.0 --queue mail --queue default
   cenote acl --role consumer --redis redis://localhost:6379 | redis-cli
-  cenote acl --file --password-stdin < secret >> /etc/redis/users.acl`,
+  cenote acl --file --password-stdin < secret >> /etc/redis/users.acl
+  cenote acl --sentinel --file --password-stdin < secret >> /etc/redis/sentinel.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.acl(c.Context(), f) },
 	}
@@ -55,11 +61,15 @@ that it does not know.`,
 	fs.StringVar(&f.version, "redis-version", "", "the server's `VERSION` (default: ask the server, else 7.0)")
 	fs.StringVar(&f.prefix, "user-prefix", "cenote-", "what the users' names begin with")
 	fs.BoolVar(&f.file, "file", false, "print lines for an aclfile")
+	fs.BoolVar(&f.sentinel, "sentinel", false, "print the user for the Sentinels instead")
 	fs.BoolVar(&f.password, "password-stdin", false, "read the users' password from stdin and print its hash")
 	return c
 }
 
 func (p *program) acl(ctx context.Context, f aclFlags) error {
+	if f.sentinel && len(f.roles)+len(f.queues) > 0 {
+		return usagef("--sentinel prints one user for all roles and queues; leave --role and --queue away")
+	}
 	roles := store.Roles
 	if len(f.roles) > 0 {
 		roles = nil
@@ -101,8 +111,7 @@ func (p *program) acl(ctx context.Context, f aclFlags) error {
 	if f.file {
 		verb = "user"
 	}
-	for _, r := range roles {
-		words, err := store.Rights(r, f.queues, f.version)
+	line := func(name string, words []string, err error) error {
 		if err != nil {
 			return err
 		}
@@ -112,7 +121,19 @@ func (p *program) acl(ctx context.Context, f aclFlags) error {
 		if f.file {
 			words = words[1:] // a user of a file begins with nothing
 		}
-		if _, err := fmt.Printf("%s %s%s %s\n", verb, f.prefix, r, strings.Join(words, " ")); err != nil {
+		_, err = fmt.Printf("%s %s%s %s\n", verb, f.prefix, name, strings.Join(words, " "))
+		return err
+	}
+	if f.sentinel {
+		roles = nil
+		words, err := store.SentinelRights(f.version)
+		if err := line("sentinel", words, err); err != nil {
+			return err
+		}
+	}
+	for _, r := range roles {
+		words, err := store.Rights(r, f.queues, f.version)
+		if err := line(string(r), words, err); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 const addressForms = `  redis://[user:password@]host[:6379][/db]
   rediss://[user:password@]host[:6379][/db]             over TLS
   unix://[user:password@]/path/to/redis.sock[?db=n]
-  redis+sentinel://[user:password@]host[:26379][,host...]/master-name[/db]
+  redis+sentinel://[user:password@]host[:26379][,host...]/master-name[/db][?sentinel_username=u&sentinel_password=p]
   redis+cluster://[user:password@]host[:6379][,host...]
   rediss+sentinel:// and rediss+cluster:// are the same over TLS.
 `
@@ -60,6 +60,7 @@ func parseAddress(s string) (address, error) {
 // package net/url does not take.
 func parseMany(s, rest, port string, secure bool, path func(o *redis.UniversalOptions, path string) error) (address, error) {
 	o := &redis.UniversalOptions{}
+	scheme, _, _ := strings.Cut(s, "://")
 	rest, query, hasQuery := strings.Cut(rest, "?")
 	authority, tail, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndex(authority, "@"); at >= 0 {
@@ -84,7 +85,9 @@ func parseMany(s, rest, port string, secure bool, path func(o *redis.UniversalOp
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}
 	}
 	if hasQuery {
-		return address{}, badAddress(s, fmt.Errorf("it takes no parameters, but has %q", queryNames(query)))
+		if err := sentinelUser(o, scheme, query); err != nil {
+			return address{}, badAddress(s, err)
+		}
 	}
 	if err := path(o, strings.TrimSuffix(tail, "/")); err != nil {
 		return address{}, badAddress(s, err)
@@ -106,6 +109,29 @@ func sentinelPath(o *redis.UniversalOptions, path string) error {
 		return fmt.Errorf("the database %q is not a number of at least 0", db)
 	}
 	o.DB = n
+	return nil
+}
+
+// sentinelUser reads the parameters of an address: by whose name the Sentinels are asked,
+// who have users of their own.
+func sentinelUser(o *redis.UniversalOptions, scheme, query string) error {
+	if !strings.HasSuffix(scheme, "+sentinel") {
+		return fmt.Errorf("it takes no parameters, but has %q", queryNames(query))
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("its parameters cannot be read; write % as %25, & as %26 and ; as %3B")
+	}
+	for name := range values {
+		switch name {
+		case "sentinel_username":
+			o.SentinelUsername = values.Get(name)
+		case "sentinel_password":
+			o.SentinelPassword = values.Get(name)
+		default:
+			return fmt.Errorf("it takes the parameters sentinel_username and sentinel_password, but has %q", queryNames(query))
+		}
+	}
 	return nil
 }
 

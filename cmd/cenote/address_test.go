@@ -40,15 +40,17 @@ func TestParseAddressOfSeveralServers(t *testing.T) {
 		db                     int
 		cluster                bool
 		serverName             string
+		watcher, watchword     string
 	}
 	for in, w := range map[string]want{
-		"redis+sentinel://h1:26380,h2/main":            {addrs: []string{"h1:26380", "h2:26379"}, master: "main"},
-		"redis+sentinel://u:p%3Aw@h1,h2:1,h3/m-1/4":    {addrs: []string{"h1:26379", "h2:1", "h3:26379"}, user: "u", password: "p:w", master: "m-1", db: 4},
-		"rediss+sentinel://:pw@h1/m":                   {addrs: []string{"h1:26379"}, password: "pw", master: "m", serverName: "h1"},
-		"redis+cluster://a:7000,b:7001":                {addrs: []string{"a:7000", "b:7001"}, cluster: true},
-		"redis+cluster://one/":                         {addrs: []string{"one:6379"}, cluster: true},
-		"rediss+cluster://u:p@[::1]:7000,[fe80::2]/0":  {addrs: []string{"[::1]:7000", "[fe80::2]:6379"}, user: "u", password: "p", cluster: true, serverName: "::1"},
-		"redis+cluster://user:p@ss@10.1.1.1,10.1.1.2/": {addrs: []string{"10.1.1.1:6379", "10.1.1.2:6379"}, user: "user", password: "p@ss", cluster: true},
+		"redis+sentinel://h1:26380,h2/main":                                      {addrs: []string{"h1:26380", "h2:26379"}, master: "main"},
+		"redis+sentinel://u:p%3Aw@h1,h2:1,h3/m-1/4":                              {addrs: []string{"h1:26379", "h2:1", "h3:26379"}, user: "u", password: "p:w", master: "m-1", db: 4},
+		"rediss+sentinel://:pw@h1/m":                                             {addrs: []string{"h1:26379"}, password: "pw", master: "m", serverName: "h1"},
+		"redis+sentinel://u:p@h/m/2?sentinel_username=s&sentinel_password=w%26x": {addrs: []string{"h:26379"}, user: "u", password: "p", master: "m", db: 2, watcher: "s", watchword: "w&x"},
+		"redis+cluster://a:7000,b:7001":                                          {addrs: []string{"a:7000", "b:7001"}, cluster: true},
+		"redis+cluster://one/":                                                   {addrs: []string{"one:6379"}, cluster: true},
+		"rediss+cluster://u:p@[::1]:7000,[fe80::2]/0":                            {addrs: []string{"[::1]:7000", "[fe80::2]:6379"}, user: "u", password: "p", cluster: true, serverName: "::1"},
+		"redis+cluster://user:p@ss@10.1.1.1,10.1.1.2/":                           {addrs: []string{"10.1.1.1:6379", "10.1.1.2:6379"}, user: "user", password: "p@ss", cluster: true},
 	} {
 		a, err := parseAddress(in)
 		if err != nil {
@@ -56,7 +58,7 @@ func TestParseAddressOfSeveralServers(t *testing.T) {
 			continue
 		}
 		o := a.many
-		got := want{addrs: o.Addrs, user: o.Username, password: o.Password, master: o.MasterName, db: o.DB, cluster: o.IsClusterMode}
+		got := want{addrs: o.Addrs, user: o.Username, password: o.Password, master: o.MasterName, db: o.DB, cluster: o.IsClusterMode, watcher: o.SentinelUsername, watchword: o.SentinelPassword}
 		if o.TLSConfig != nil {
 			got.serverName = o.TLSConfig.ServerName
 		}
@@ -68,17 +70,19 @@ func TestParseAddressOfSeveralServers(t *testing.T) {
 
 func TestParseAddressRefuses(t *testing.T) {
 	for in, why := range map[string]string{
-		"localhost:6379":                 "no scheme",
-		"http://localhost":               `scheme "http" is unknown`,
-		"redis://:s3cret@host:port":      "invalid port",
-		"redis://:s3cret@host/db":        "invalid database",
-		"redis+sentinel://h1":            "name of the master is missing",
-		"redis+sentinel://:s3cret@h/m/x": `database "x" is not a number`,
-		"redis+sentinel://h1,,h2/m":      "a host is missing",
-		"redis+sentinel://h:0/m":         `"h:0" is not host:port`,
-		"redis+cluster://a,b/3":          "no database but 0",
-		"redis+cluster://a?pass=s3cret":  "takes no parameters",
-		"redis+cluster://u:s3cret%zz@a":  "begins no escape",
+		"localhost:6379":                                 "no scheme",
+		"http://localhost":                               `scheme "http" is unknown`,
+		"redis://:s3cret@host:port":                      "invalid port",
+		"redis://:s3cret@host/db":                        "invalid database",
+		"redis+sentinel://h1":                            "name of the master is missing",
+		"redis+sentinel://:s3cret@h/m/x":                 `database "x" is not a number`,
+		"redis+sentinel://h1,,h2/m":                      "a host is missing",
+		"redis+sentinel://h:0/m":                         `"h:0" is not host:port`,
+		"redis+cluster://a,b/3":                          "no database but 0",
+		"redis+cluster://a?pass=s3cret":                  "takes no parameters",
+		"redis+sentinel://a/m?pass=s3cret":               `it takes the parameters sentinel_username and sentinel_password, but has "pass"`,
+		"redis+sentinel://a/m?sentinel_password=s3cret%": "cannot be read",
+		"redis+cluster://u:s3cret%zz@a":                  "begins no escape",
 	} {
 		_, err := parseAddress(in)
 		if err == nil {

@@ -57,7 +57,7 @@ func (w *witness) listen() {
 		if !along {
 			body = long[m.Channel]
 		}
-		err = queue.ParseOutcomes([]byte(body), func(o *queue.Outcome) {
+		err = queue.ParseOutcomes([]byte(body), func(o *queue.Outcome) bool {
 			r := record{Op: opTold, ID: o.ID.String(), Entry: entry}
 			var a answer
 			switch {
@@ -69,6 +69,7 @@ func (w *witness) listen() {
 				r.N, r.Run = a.N, a.Run
 			}
 			w.rec.add(r)
+			return false
 		})
 		if err != nil {
 			w.t.Errorf("an announcement on %s cannot be read: %v", m.Channel, err)

@@ -328,7 +328,7 @@ func (p *play) toldOnce() {
 	for _, log := range p.rdb.Keys(p.ctx, "cenote:{default}:reply:*").Val() {
 		told := map[queue.TaskID]int{}
 		for _, e := range p.rdb.XRange(p.ctx, log, "-", "+").Val() {
-			if err := queue.ParseOutcomes([]byte(e.Values["o"].(string)), func(o *queue.Outcome) { told[o.ID]++ }); err != nil {
+			if err := queue.ParseOutcomes([]byte(e.Values["o"].(string)), func(o *queue.Outcome) bool { told[o.ID]++; return false }); err != nil {
 				p.t.Error(err)
 			}
 		}

@@ -36,7 +36,7 @@ func (b *bed) sent(addr string) int {
 	b.t.Helper()
 	n := 0
 	for _, entry := range b.logged(addr) {
-		if err := queue.ParseOutcomes(entry, func(*queue.Outcome) { n++ }); err != nil {
+		if err := queue.ParseOutcomes(entry, func(*queue.Outcome) bool { n++; return false }); err != nil {
 			b.t.Error(err)
 		}
 	}

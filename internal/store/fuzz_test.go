@@ -98,14 +98,16 @@ func FuzzHint(f *testing.F) {
 	plain := &Store{}
 	fuzztest.Seeds(f, []byte("1700000000000-0 "+o), []byte("1700000000000-0"), []byte("1700000000000-0 "), []byte(o), []byte("!prod.1"), []byte("?"),
 		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","events":[{"at":1700000000000000,"attempt":1,"done":3,"total":10},{"at":1,"text":"line"}]}`),
-		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","sealed":"AgAA"}`), said(`{"id":"","events":[`+strings.Repeat("{},", 100)+`{}]}`), said(strings.Repeat("[", 1000)))
+		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","sealed":"AgAA"}`), said(`{"id":"","events":[`+strings.Repeat("{},", 100)+`{}]}`), said(strings.Repeat("[", 1000)),
+		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","events":[`+strings.Repeat(`{"at":1,"done":1},`, 5000)+`{"at":1,"done":1}]}`),
+		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","events":[{"at":1000000000000,"text":"`+strings.Repeat(`\u00f1`, 15_000)+`"}]}`),
+		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","events":[`+strings.Repeat("{},", 30_000)+`{}]}`),
+		said(`{"id":"MDEyMzQ1Njc4OWFiY2RlZg==","events":[{"at":1000000000000,"text":"`+strings.Repeat("\xff", 90_000)+`"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		text := string(data)
 		var h Hint
 		var ok bool
-		// An event of three characters of JSON, four in base64, becomes two structures of 64
-		// bytes in slices that have grown to them.
-		fuzztest.Frugal(t, len(data), 100, func() {
+		fuzztest.Frugal(t, len(data), 8, func() {
 			h, ok = parseHint("log", text)
 			if ok && h.Said != nil {
 				_ = plain.Events("default", h.Said)

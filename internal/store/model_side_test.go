@@ -221,9 +221,10 @@ func (d *side) dump() *dump {
 			}
 		case *redis.XMessageSliceCmd:
 			for _, m := range c.Val() {
-				d.must(queue.ParseOutcomes([]byte(m.Values["o"].(string)), func(o *queue.Outcome) {
+				d.must(queue.ParseOutcomes([]byte(m.Values["o"].(string)), func(o *queue.Outcome) bool {
 					u.told[fmt.Sprintf("%s %s %v", of, o.ID, o.State)]++
 					u.text = append(u.text, fmt.Sprintf("%s %s %v", name, o.ID, o.State))
+					return false
 				}))
 			}
 		case *redis.StringCmd:

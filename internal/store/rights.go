@@ -39,8 +39,14 @@ type needs struct {
 // audited is what an audit sends besides its scripts.
 const audited = "scan exists zrange hget hlen pttl xinfo|groups"
 
-// every is what any client sends. AUTH needs no right.
-const every = "ping hello select client|setname"
+// every is what any client sends, and one of a cluster besides: to hear which node has which
+// slots and what the server's commands are, and before what it sends to a node that a slot is
+// moving to. They tell and change nothing of the queues, and every server knows them. AUTH
+// and HELLO need no right.
+const every = "ping select client|setname cluster|slots command asking"
+
+// moving is the end of a name that scripts declare on a cluster, see Store.whole.
+const moving = "moving"
 
 func (r Role) needs() (needs, error) {
 	switch r {
@@ -51,7 +57,7 @@ func (r Role) needs() (needs, error) {
 			commands: "hgetall xrange xtrim unlink expire set hmget get hexists lrem subscribe unsubscribe wait",
 			// What consumers hold (run, taken) is not among what it writes: it cannot
 			// sign on, claim, or end what others run.
-			keys: "~ ~tasks ~bell ~ready:* ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
+			keys: "~ ~" + moving + " ~tasks ~bell ~ready:* ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
 				"~common:* ~conf ~answer:* ~stops:* ~alive ~alone ~faults ~result:* %R~*",
 			channels:  "reply:* stops:*",
 			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%W~" + linkKey("*") + " +set)", sharing},
@@ -74,11 +80,13 @@ func (r Role) needs() (needs, error) {
 		}, nil
 	case RoleAdmin:
 		return needs{
-			scripts:   []*script{lookScript, countScript, declareScript, openScript, cancelScript, placeScript, siftScript, agesScript, tallyScript, holdsScript, mendScript},
-			commands:  "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
-			keys:      "~*",
-			channels:  "reply:* stops:*",
-			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)", "(~" + linkKey("*") + " +pttl +expire)"},
+			scripts:  []*script{lookScript, countScript, declareScript, openScript, cancelScript, placeScript, siftScript, agesScript, tallyScript, holdsScript, mendScript},
+			commands: "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
+			keys:     "~*",
+			channels: "reply:* stops:*",
+			// An audit asks of every key whether it expires, also of those that it does not know.
+			selectors: []string{"(~" + queuesKey + " +smembers +sadd +srem)", "(%R~" + prefix + "* +pttl)",
+				"(~" + linkKey("*") + " +expire)", "(~" + prefix + "shared:* +pexpire)"},
 		}, nil
 	}
 	return needs{}, fmt.Errorf("%w: %q is no role; choose one of %v", queue.ErrOption, r, Roles)
@@ -120,12 +128,9 @@ func Rights(role Role, queues []string, version string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var major, minor int
-	if _, err := fmt.Sscanf(version+".0", "%d.%d", &major, &minor); err != nil {
-		return nil, fmt.Errorf("%w: %q is no version of Redis; give for example 7.0", queue.ErrOption, version)
-	}
-	if major < 7 {
-		return nil, fmt.Errorf("%w: Redis %s is too old; Cenote needs 7.0 or newer", queue.ErrOption, version)
+	knowsLater, err := since72(version)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range queues {
 		if err := queue.CheckName("queue", name); err != nil {
@@ -155,18 +160,50 @@ func Rights(role Role, queues []string, version string) ([]string, error) {
 		commands = append(commands, strings.ToLower(s.byDigest), strings.ToLower(s.byText))
 		commands = append(commands, s.calls()...)
 	}
-	if major > 7 || minor >= 2 {
+	if knowsLater {
 		commands = append(commands, "client|setinfo")
 		if slices.Contains(commands, "wait") {
 			commands = append(commands, "waitaof")
 		}
 	}
+	return append(append(words, allow(commands)...), n.selectors...), nil
+}
+
+// SentinelRights are the least that a user of a Sentinel needs for its clients to learn who
+// the master is, and that it is another. All roles need the same there. The words and
+// the errors are those of [Rights].
+func SentinelRights(version string) ([]string, error) {
+	commands := strings.Fields("ping client|setname sentinel|get-master-addr-by-name sentinel|sentinels subscribe")
+	knowsLater, err := since72(version)
+	if err != nil {
+		return nil, err
+	}
+	if knowsLater {
+		commands = append(commands, "client|setinfo")
+	}
+	return append([]string{"reset", "on", "&+switch-master", "&+replica-reconf-done"}, allow(commands)...), nil
+}
+
+// since72 reports whether the server knows what came with Redis 7.2.
+func since72(version string) (bool, error) {
+	var major, minor int
+	if _, err := fmt.Sscanf(version+".0", "%d.%d", &major, &minor); err != nil {
+		return false, fmt.Errorf("%w: %q is no version of Redis; give for example 7.0", queue.ErrOption, version)
+	}
+	if major < 7 {
+		return false, fmt.Errorf("%w: Redis %s is too old; Cenote needs 7.0 or newer", queue.ErrOption, version)
+	}
+	return major > 7 || minor >= 2, nil
+}
+
+// allow are the rules for these commands and no others.
+func allow(commands []string) []string {
 	slices.Sort(commands)
-	words = append(words, "-@all")
+	words := []string{"-@all"}
 	for _, c := range slices.Compact(commands) {
 		words = append(words, "+"+c)
 	}
-	return append(words, n.selectors...), nil
+	return words
 }
 
 // Version asks the server for its version.

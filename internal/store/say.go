@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cenote-go/cenote/queue"
 	"github.com/cenote-go/cenote/seal"
@@ -29,9 +32,58 @@ type eventWire struct {
 }
 
 type saidWire struct {
-	ID     []byte      `json:"id"`
-	Events []eventWire `json:"events,omitempty"`
-	Sealed []byte      `json:"sealed,omitempty"` // instead of them
+	ID     []byte     `json:"id"`
+	Events saidEvents `json:"events,omitempty"`
+	Sealed []byte     `json:"sealed,omitempty"` // instead of them
+}
+
+// saidEvents are events that travel as an array of eventWire.
+type saidEvents []queue.Event
+
+// MarshalJSON writes them.
+func (l saidEvents) MarshalJSON() ([]byte, error) {
+	ws := make([]eventWire, len(l))
+	for i, e := range l {
+		ws[i] = eventWire{e.At.UnixMicro(), e.Attempt, e.Done, e.Total, e.Text}
+	}
+	return json.Marshal(ws)
+}
+
+// leastEvent is less than what any event takes on the wire: the time alone, in this
+// century, has 15 digits.
+const leastEvent = 16
+
+// UnmarshalJSON reads them one by one into as much memory as they can need, and no more of
+// them than so many bytes can hold: three that say nothing would become a structure each.
+func (l *saidEvents) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('[') {
+		return fmt.Errorf("%w: events that are no array", queue.ErrMalformed)
+	}
+	most := len(data) / leastEvent
+	events := make(saidEvents, 0, min(most, bytes.Count(data, []byte("{"))))
+	var w eventWire
+	for d.More() {
+		if len(events) == most {
+			return fmt.Errorf("%w: more than %d events in %d bytes", queue.ErrMalformed, most, len(data))
+		}
+		w = eventWire{}
+		if err := d.Decode(&w); err != nil {
+			return err
+		}
+		events = append(events, queue.Event{At: time.UnixMicro(w.At), Attempt: w.Attempt, Done: w.Done, Total: w.Total, Text: w.Text})
+	}
+	*l = events
+	return nil
+}
+
+// readSaid is json.Unmarshal of what a handler said. Text that is not UTF-8, which nobody
+// writes, is refused before it grows to what stands for that.
+func readSaid(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return fmt.Errorf("%w: it is not UTF-8", queue.ErrMalformed)
+	}
+	return json.Unmarshal(data, v)
 }
 
 // Say passes on what handlers said to whoever waits for their tasks. Nothing is
@@ -39,10 +91,7 @@ type saidWire struct {
 func (s *Store) Say(ctx context.Context, l Line, all []Said) error {
 	args := sayScript.args(l.base, l.root)
 	for i := range all {
-		w := saidWire{ID: all[i].ID[:]}
-		for _, e := range all[i].Events {
-			w.Events = append(w.Events, eventWire{e.At.UnixMicro(), e.Attempt, e.Done, e.Total, e.Text})
-		}
+		w := saidWire{ID: all[i].ID[:], Events: all[i].Events}
 		if all[i].Sealed && s.seal != nil {
 			events, err := json.Marshal(w.Events)
 			if err != nil {
@@ -69,20 +118,12 @@ func parseSaid(text string) (*Said, bool) {
 	}
 	var w saidWire
 	said := &Said{}
-	if err := json.Unmarshal(data, &w); err != nil || len(w.ID) != len(said.ID) {
+	if err := readSaid(data, &w); err != nil || len(w.ID) != len(said.ID) {
 		return nil, false
 	}
 	copy(said.ID[:], w.ID)
-	said.Events, said.sealed, said.Sealed = eventsOf(w.Events), w.Sealed, len(w.Sealed) > 0
+	said.Events, said.sealed, said.Sealed = w.Events, w.Sealed, len(w.Sealed) > 0
 	return said, true
-}
-
-func eventsOf(ws []eventWire) []queue.Event {
-	var events []queue.Event
-	for _, e := range ws {
-		events = append(events, queue.Event{At: time.UnixMicro(e.At), Attempt: e.Attempt, Done: e.Done, Total: e.Total, Text: e.Text})
-	}
-	return events
 }
 
 // Events returns what was said of a task of the named queue; nothing, if that is not
@@ -98,9 +139,9 @@ func (s *Store) Events(name string, said *Said) []queue.Event {
 	if err != nil {
 		return nil
 	}
-	var ws []eventWire
-	if json.Unmarshal(data, &ws) != nil {
+	var events saidEvents
+	if readSaid(data, &events) != nil {
 		return nil
 	}
-	return eventsOf(ws)
+	return events
 }

@@ -115,7 +115,7 @@ func (s *Store) whole(args []any) []any {
 	}
 	n := args[2].(int)
 	args[2] = n + 1
-	return slices.Insert(args, 3+n, any(args[3].(string)+"moving"))
+	return slices.Insert(args, 3+n, any(args[3].(string)+moving))
 }
 
 // run runs a script that replies with a flat array. A server that has forgotten
