@@ -39,7 +39,7 @@ if ! [ -e "$cache/vmlinuz" ] || ! [ -x "$cache/busybox" ]; then
   echo "vm: fetching a kernel and a busybox"
   kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { print $2; exit }')
   [ -n "$kernel" ] || fail "apt knows of no linux-image-cloud-amd64: put a vmlinuz of your own into $cache"
-  (cd "$work" && apt-get download -q "$kernel" busybox-static) || fail "apt-get download $kernel busybox-static failed"
+  (cd "$work" && apt-get download -q -o APT::Sandbox::User=root "$kernel" busybox-static) || fail "apt-get download $kernel busybox-static failed"
   for package in "$work"/*.deb; do
     dpkg-deb -x "$package" "$work/packages"
   done
