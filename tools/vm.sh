@@ -3,7 +3,7 @@
 # hierarchy, as few machines let a test have theirs: as root in the root group, and as a user
 # in a group that was handed over as systemd does it. The machine has no disk: a kernel of
 # Debian's, and the tests with a busybox in its memory. It is emulated, as the
-# hardware's help is not to be had everywhere, and takes less than a minute.
+# hardware's help is not to be had everywhere, and takes a minute or two.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
