@@ -1,6 +1,9 @@
 package child
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // What is made of what the kernel says.
 var (
@@ -23,6 +26,9 @@ func Own(place string) (dir string, free func(), err error) {
 	dir, lock, err := own(place)
 	return dir, func() { _ = lock.Close() }, err
 }
+
+// LockDir waits for the directory, and locks it.
+func LockDir(dir string) (*os.File, error) { return lockDir(dir, 0) }
 
 // Locked reports whether somebody has the directory.
 func Locked(dir string) bool {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cenote-go/cenote/internal/child"
@@ -236,22 +238,60 @@ func TestWhatADeadOwnerHasLeftIsSweptAndNothingElse(t *testing.T) {
 	is(strange)
 }
 
+func TestADirectoryThatIsGoneWhenItIsLockedIsNobodys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cenote-1-1")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	is, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweeper, err := child.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		_, err := child.LockDir(dir)
+		got <- err
+	}()
+	inode := fmt.Sprintf(":%d ", is.Sys().(*syscall.Stat_t).Ino)
+	until(t, "it waits for the lock", func() bool {
+		locks, _ := os.ReadFile("/proc/locks")
+		for line := range strings.Lines(string(locks)) {
+			if strings.Contains(line, "-> FLOCK") && strings.Contains(line, inode) {
+				return true
+			}
+		}
+		return false
+	})
+	if err := errors.Join(os.Remove(dir), sweeper.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Crews that start at once sweep while others make their directories: each gets one that stays.
 func TestSweepsDoNotTakeADirectoryThatIsBeingMade(t *testing.T) {
 	place := t.TempDir()
-	stop, swept := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(swept)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				child.Sweep(place)
+	stop := make(chan struct{})
+	var sweeps sync.WaitGroup
+	for range 4 {
+		sweeps.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					child.Sweep(place)
+				}
 			}
-		}
-	}()
-	for range 300 {
+		})
+	}
+	for range 1000 {
 		dir, free, err := child.Own(place)
 		if err != nil {
 			t.Error(err)
@@ -263,5 +303,5 @@ func TestSweepsDoNotTakeADirectoryThatIsBeingMade(t *testing.T) {
 		free()
 	}
 	close(stop)
-	<-swept
+	sweeps.Wait()
 }

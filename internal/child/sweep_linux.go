@@ -18,7 +18,7 @@ const prefix = "cenote-"
 
 // own makes a directory below the place that is this process's as long as it lives and
 // has not closed the file: it holds the lock on it, which ends with the process however that
-// ends, and says so in containers, too, that see other process ids.
+// ends, and says so to containers, too, that see other process ids.
 func own(place string) (dir string, lock *os.File, err error) {
 	for {
 		if dir, err = os.MkdirTemp(place, fmt.Sprint(prefix, os.Getpid(), "-")); err != nil {
@@ -48,13 +48,7 @@ func lockDir(dir string, noWait int) (*os.File, error) {
 		}
 	}
 	if err == nil {
-		var is, there os.FileInfo
-		if is, err = f.Stat(); err == nil {
-			there, err = os.Stat(dir)
-		}
-		if err == nil && !os.SameFile(is, there) {
-			err = fs.ErrNotExist
-		}
+		_, err = os.Stat(dir) // no name is used twice
 	}
 	if err != nil {
 		_ = f.Close()
