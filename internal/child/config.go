@@ -31,7 +31,7 @@ type Config struct {
 	// of this process, if that has limited groups already or is the hierarchy's root and this
 	// user may make groups there; otherwise none.
 	Cgroup string
-	place  string // that it is; "" is none
+	place  string // the one that is used; "" is none
 
 	KillAfter    time.Duration // how long a handler may go on after its context has ended, until SIGTERM. Default: 5 s
 	StartTimeout time.Duration // how long a child may take to say that it is ready. Default: 30 s
