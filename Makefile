@@ -29,6 +29,7 @@ test: deps vet fmt-check race bench-vet fuzz ## everything a change must pass: w
 .PHONY: vet
 vet: ## go vet
 	go vet $(PKG)
+	go vet -tags cgroup ./internal/child ./pool
 
 .PHONY: fmt-check
 fmt-check: ## fail if gofmt would change a file
@@ -58,6 +59,10 @@ chaos: deps ## the long forms of the fault tests, as a table (RUN=TestPoison for
 .PHONY: soak
 soak: deps ## all faults at random over one load, for HOURS=24
 	@cd integration/faults && go test -count=1 -timeout 0 -run '^TestSoak$$' -soak $(HOURS)h . | grep -vE '^(PASS|ok )'
+
+.PHONY: cgroup
+cgroup: ## the kernel's memory limits for child processes, in a virtual machine: installs qemu, fetches a kernel
+	@tools/vm.sh
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s), two at a time

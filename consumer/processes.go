@@ -40,9 +40,19 @@ type Processes struct {
 
 	// MaxMemory is how many bytes of memory a child may have: it is replaced after a task
 	// that leaves it with more, and killed when it has twice as much, which its task ends with as
-	// [queue.ErrOutOfMemory]. The child's garbage collector works towards nine
-	// tenths of it (GOMEMLIMIT). Linux only. Default: 0, no limit.
+	// [queue.ErrOutOfMemory]. It is looked at every 100 ms, without what the child has started;
+	// Cgroup is stricter. The child's garbage collector works towards nine tenths of it
+	// (GOMEMLIMIT). Linux only. Default: 0, no limit.
 	MaxMemory int64
+
+	// Cgroup is a directory of the cgroup v2 hierarchy that is the worker's to use. With it the
+	// kernel holds each child, together with what it has started, to MaxMemory: it
+	// kills them before they have more, and the task ends with [queue.ErrOutOfMemory]. A child
+	// is replaced after a task that leaves them with more than 95 % of it. What a child has
+	// started ends with it, wherever it went. One that cannot be used is an error that
+	// says what to do. Default: the group of this process, if that is the root of the
+	// hierarchy or has groups with memory limits already, and this user may make more; else none.
+	Cgroup string
 
 	// KillAfter is how long a handler may go on whose context has ended, until its process
 	// is told to end, by SIGTERM, and killed a second later. A worker that has lost its lease
@@ -72,7 +82,7 @@ func NewChild(p Processes, routes ...queue.Route) {
 func (p *Processes) config(mux *queue.Mux, size int, name string) child.Config {
 	return child.Config{
 		Name: name, Mux: mux, Children: size, Persist: true,
-		Spare: p.Spare, MaxTasks: p.MaxTasks, MaxLifetime: p.MaxLifetime, MaxMemory: p.MaxMemory,
+		Spare: p.Spare, MaxTasks: p.MaxTasks, MaxLifetime: p.MaxLifetime, MaxMemory: p.MaxMemory, Cgroup: p.Cgroup,
 		KillAfter: p.KillAfter, StartTimeout: p.StartTimeout, Env: p.Env,
 	}
 }

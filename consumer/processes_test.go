@@ -271,7 +271,7 @@ func TestAWorkerThatStopsKillsItsChildren(t *testing.T) {
 func TestBadProcesses(t *testing.T) {
 	rdb := nobody()
 	defer rdb.Close()
-	for _, p := range []consumer.Processes{{MaxTasks: -1}, {MaxLifetime: -1}, {MaxMemory: -1}, {KillAfter: -1}, {StartTimeout: -1}, {Env: []string{"X"}}, {Env: []string{"REDIS_URL=x"}}} {
+	for _, p := range []consumer.Processes{{MaxTasks: -1}, {MaxLifetime: -1}, {MaxMemory: -1}, {MaxMemory: 1 << 30, Cgroup: t.TempDir()}, {Cgroup: "/sys/fs/cgroup"}, {KillAfter: -1}, {StartTimeout: -1}, {Env: []string{"X"}}, {Env: []string{"REDIS_URL=x"}}} {
 		if _, err := consumer.New(rdb, consumer.Config{Concurrency: 1, Processes: &p}, isolated()...); !errors.Is(err, queue.ErrOption) {
 			t.Errorf("%+v: %v", p, err)
 		}

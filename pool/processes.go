@@ -31,9 +31,19 @@ type ProcessConfig struct {
 
 	// MaxMemory is how much memory in bytes a child may use. One that has more after a
 	// task is replaced, one that has twice as much is killed, and its task ends with
-	// [queue.ErrOutOfMemory]. The child's garbage collector works towards nine
+	// [queue.ErrOutOfMemory]. It is looked at every 100 ms, without what the child has
+	// started; Cgroup is stricter. The child's garbage collector works towards nine
 	// tenths of it (GOMEMLIMIT). Linux only. Default: 0, no limit.
 	MaxMemory int64
+
+	// Cgroup is a directory of the cgroup v2 hierarchy that is the pool's to use. With it the
+	// kernel holds each child, together with what it has started, to MaxMemory: it
+	// kills them before they have more, and the task ends with [queue.ErrOutOfMemory]. A child
+	// is replaced after a task that leaves them with more than 95 % of it. What a child has
+	// started ends with it, wherever it went. One that cannot be used is an error that
+	// says what to do. Default: the group of this process, if that is the root of the
+	// hierarchy or has groups with memory limits already, and this user may make more; else none.
+	Cgroup string
 
 	// MaxCrashes is how many children a task may take along, by os.Exit, a signal or
 	// an end that Go does not recover from, before it is given up with
@@ -123,7 +133,7 @@ func NewProcesses(cfg ProcessConfig, routes ...queue.Route) (*ProcessPool, error
 	}
 	crew, err := child.New(child.Config{
 		Name: name, Mux: p.mux, Children: cfg.Workers, Spare: cfg.Spare, MaxTasks: cfg.MaxTasks, MaxLifetime: cfg.MaxLifetime,
-		MaxMemory: cfg.MaxMemory, KillAfter: cfg.KillAfter, StartTimeout: cfg.StartTimeout, Env: cfg.Env, Tries: initTries,
+		MaxMemory: cfg.MaxMemory, Cgroup: cfg.Cgroup, KillAfter: cfg.KillAfter, StartTimeout: cfg.StartTimeout, Env: cfg.Env, Tries: initTries,
 		Broken: func(err error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -185,6 +185,9 @@ func TestAChildIsReplacedAfterSoManyTasks(t *testing.T) {
 	if pids[0] != pids[1] || pids[1] != pids[2] || pids[2] == pids[3] {
 		t.Errorf("the tasks ran in %v", pids)
 	}
+	if _, err := pool.NewProcesses(pool.ProcessConfig{MaxMemory: 1 << 30, Cgroup: t.TempDir()}, childRoutes()...); !errors.Is(err, queue.ErrOption) {
+		t.Errorf("a directory that is no cgroup: %v", err)
+	}
 	if _, err := pool.NewProcesses(pool.ProcessConfig{MaxTasks: -1}, childRoutes()...); !errors.Is(err, queue.ErrOption) {
 		t.Errorf("MaxTasks of -1: %v", err)
 	}

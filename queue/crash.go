@@ -19,7 +19,7 @@ type CrashError struct {
 	Stderr  string        // the last that it wrote there
 	User    time.Duration // the processor time it took
 	System  time.Duration
-	MaxRSS  int64 // the most memory it had, in bytes; 0 if that is not known
+	MaxRSS  int64 // the most memory it had itself, without what it had started, in bytes; 0 if that is not known
 	Memory  bool  // it was killed for its memory: the error is an [ErrOutOfMemory] as well
 	History []error
 }

@@ -30,6 +30,7 @@ type workerFlags struct {
 	demo      bool
 	isolate   bool
 	maxMemory byteSize
+	cgroup    string
 	maxTasks  int
 	config    consumer.Config
 	seals     sealFlags
@@ -72,6 +73,7 @@ it is dead.`,
 	fs.BoolVar(&f.allowExec, "allow-exec", false, "run the commands of \"cenote map\"")
 	fs.BoolVar(&f.isolate, "isolate", false, "run each task in a child process")
 	fs.Var(&f.maxMemory, "max-memory", "with --isolate: replace a child that has more memory than this `SIZE` after a task, as in 512MiB, and kill one that has twice as much")
+	fs.StringVar(&f.cgroup, "cgroup", "", "with --max-memory: a `directory` of the cgroup v2 hierarchy that is the worker's to use; the kernel then kills a child before it has more, with what it has started counted in")
 	fs.IntVar(&f.maxTasks, "max-tasks-per-child", 0, "with --isolate: replace a child after so many tasks (default: never)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -160,12 +162,14 @@ func (p *program) worker(ctx context.Context, f workerFlags) error {
 // processes is what the flags say of child processes.
 func (f *workerFlags) processes() (*consumer.Processes, error) {
 	switch {
-	case !f.isolate && (f.maxMemory != 0 || f.maxTasks != 0):
-		return nil, usagef("--max-memory and --max-tasks-per-child are of child processes, which --isolate makes")
+	case !f.isolate && (f.maxMemory != 0 || f.maxTasks != 0 || f.cgroup != ""):
+		return nil, usagef("--max-memory, --cgroup and --max-tasks-per-child are of child processes, which --isolate makes")
+	case f.cgroup != "" && f.maxMemory == 0:
+		return nil, usagef("--cgroup holds child processes to --max-memory, which is missing")
 	case !f.isolate:
 		return nil, nil //nolint:nilnil // handlers run in this process
 	}
-	p := &consumer.Processes{MaxMemory: int64(f.maxMemory), MaxTasks: f.maxTasks}
+	p := &consumer.Processes{MaxMemory: int64(f.maxMemory), Cgroup: f.cgroup, MaxTasks: f.maxTasks}
 	if f.allowExec {
 		p.Env = withoutSecrets(os.Environ()) // commands find what they find without --isolate
 	}

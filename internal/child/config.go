@@ -24,6 +24,14 @@ type Config struct {
 	// queue.ErrOutOfMemory. It is looked at every 100 ms. Linux only. It also makes the
 	// child's GOMEMLIMIT 90 % of it, unless that is set. Default: 0, no limit.
 	MaxMemory int64
+	// Cgroup is a directory in the cgroup v2 hierarchy that is the crew's to use. Each
+	// child has a group of its own below it, and the kernel kills that, with what the child has
+	// started, before it has more than MaxMemory; nobody looks every 100 ms. A child is
+	// replaced after a task that leaves its group with more than 95 % of it. Default: the group
+	// of this process, if that has limited groups already or is the hierarchy's root and this
+	// user may make groups there; otherwise none.
+	Cgroup string
+	place  string // the one that is used; "" is none
 
 	KillAfter    time.Duration // how long a handler may go on after its context has ended, until SIGTERM. Default: 5 s
 	StartTimeout time.Duration // how long a child may take to say that it is ready. Default: 30 s
@@ -58,6 +66,8 @@ func (c *Config) complete() error {
 	case c.MaxTasks < 0 || c.MaxLifetime < 0 || c.MaxMemory < 0:
 		return fmt.Errorf("%w: MaxTasks is %d, MaxLifetime %v, MaxMemory %d; none may be negative, 0 is no limit",
 			queue.ErrOption, c.MaxTasks, c.MaxLifetime, c.MaxMemory)
+	case c.Cgroup != "" && c.MaxMemory == 0:
+		return fmt.Errorf("%w: a Cgroup holds children to MaxMemory, which is 0", queue.ErrOption)
 	case c.KillAfter < 0 || c.StartTimeout < 0 || c.Tries < 0:
 		return fmt.Errorf("%w: KillAfter is %v, StartTimeout %v, Tries %d; none may be negative, 0 is the default",
 			queue.ErrOption, c.KillAfter, c.StartTimeout, c.Tries)
@@ -66,6 +76,12 @@ func (c *Config) complete() error {
 		name, _, ok := strings.Cut(v, "=")
 		if !ok || name == "" || name == Variable || secret[name] {
 			return fmt.Errorf("%w: Env has %q, which is not for children", queue.ErrOption, name)
+		}
+	}
+	if c.MaxMemory > 0 {
+		var err error
+		if c.place, err = findPlace(c.Cgroup); err != nil {
+			return err
 		}
 	}
 	if c.Spare == 0 {

@@ -20,6 +20,7 @@ type Crew struct {
 	cfg    Config
 	starts chan func() // run by one locked thread
 	done   chan struct{}
+	cgroup *cgroup // has the children; nil if their memory is looked at
 
 	mu       sync.Mutex
 	size     int
@@ -42,8 +43,14 @@ func New(cfg Config) (*Crew, error) {
 		return nil, err
 	}
 	c := &Crew{cfg: cfg, size: cfg.Children, starts: make(chan func()), done: make(chan struct{}), all: map[*kid]struct{}{}}
+	if cfg.place != "" {
+		var err error
+		if c.cgroup, err = newCgroup(cfg.place, cfg.MaxMemory); err != nil && cfg.Cgroup != "" {
+			return nil, fmt.Errorf("%w: the Cgroup %s cannot be used: %w", queue.ErrOption, cfg.Cgroup, err)
+		}
+	}
 	go c.starter()
-	if cfg.MaxMemory > 0 {
+	if cfg.MaxMemory > 0 && c.cgroup == nil {
 		go c.watch()
 	}
 	c.mu.Lock()
@@ -72,7 +79,14 @@ func (c *Crew) balance() {
 	if c.closed {
 		if len(c.all) == 0 && c.starting == 0 && !c.over {
 			c.over = true
-			close(c.done)
+			if c.cgroup == nil {
+				close(c.done)
+				return
+			}
+			go func() { // the last groups may take a moment
+				c.cgroup.close()
+				close(c.done)
+			}()
 		}
 		return
 	}
@@ -256,7 +270,7 @@ var errClosed = fmt.Errorf("%w: the child processes are gone", queue.ErrTerminat
 func (c *Crew) old(k *kid) bool {
 	return c.cfg.MaxTasks > 0 && k.tasks >= c.cfg.MaxTasks ||
 		c.cfg.MaxLifetime > 0 && time.Since(k.born) >= c.cfg.MaxLifetime ||
-		c.cfg.MaxMemory > 0 && k.memory() > c.cfg.MaxMemory
+		c.cfg.MaxMemory > 0 && k.large(c.cfg.MaxMemory)
 }
 
 // put takes a child back after its tasks. It is not to be used again if it is doomed, and as

@@ -27,6 +27,7 @@ type kid struct {
 	out  *output
 	errs *output
 	stat *os.File // its memory; nil if that is not known
+	cell *cell    // its group in the kernel's eyes; nil if it has none
 
 	buf   []byte // of the task's goroutine, as is
 	tasks int
@@ -45,7 +46,7 @@ type kid struct {
 	reaped   bool       // under kmu
 	gone     chan struct{}
 	task     atomic.Pointer[task]
-	fat      atomic.Bool // killed for its memory
+	fat      atomic.Bool // killed for its memory; set before gone is closed
 	unwanted atomic.Bool // killed by Terminate
 }
 
@@ -111,6 +112,22 @@ func (c *Crew) spawn(k *kid) (err error) {
 	cmd.Stdout, cmd.Stderr = outW, errW
 	cmd.ExtraFiles = []*os.File{childIn, childOut, childCtl, file} // fdTasks, fdOut, fdControl, fdPage
 	cmd.SysProcAttr = attributes()
+	cell, err := c.cgroup.cell()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if k.cmd == nil {
+			cell.remove()
+		}
+	}()
+	birthplace, err := cell.bear(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if birthplace != nil {
+		defer func() { _ = birthplace.Close() }()
+	}
 	started := make(chan error, 1)
 	select {
 	case c.starts <- func() { started <- cmd.Start() }:
@@ -124,7 +141,7 @@ func (c *Crew) spawn(k *kid) (err error) {
 	k.page = shared
 	k.to, k.ctl, k.from, k.in = to, ctl, from, bufio.NewReaderSize(from, 32<<10)
 	k.out, k.errs = newOutput(k, outR, false), newOutput(k, errR, true)
-	k.stat = openMemory(k.pid)
+	k.stat, k.cell = openMemory(k.pid), cell
 	opened = []*os.File{childIn, childOut, childCtl, file, outW, errW} // the child's ends
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,6 +175,9 @@ func (k *kid) hello(within time.Duration) error {
 	if text != "" {
 		text = "; it said: " + text
 	}
+	if k.fat.Load() {
+		return fmt.Errorf("child process %d used more memory than its limit before it was ready%s", k.pid, text)
+	}
 	if late {
 		return fmt.Errorf("child process %d was not ready within %v; call pool.Child(routes...) first in main%s", k.pid, within, text)
 	}
@@ -168,8 +188,12 @@ func (k *kid) hello(within time.Duration) error {
 // reap waits for the process, and ends what it leaves behind.
 func (k *kid) reap(c *Crew) {
 	awaitExit(k.cmd)
+	if k.cell.starved() {
+		k.fat.Store(true)
+	}
 	k.kmu.Lock()
 	killGroup(k.pid) // the process is still there, if only as a zombie, so the number is its own
+	_ = k.cell.kill()
 	_ = k.cmd.Wait() // no error that its state does not say
 	k.reaped = true
 	k.kmu.Unlock()
@@ -178,6 +202,15 @@ func (k *kid) reap(c *Crew) {
 	k.close()
 	close(k.gone)
 	c.lose(k)
+	k.cell.remove() // which nobody waits for but the crew's end
+}
+
+// large reports whether the child is left with more memory than it may have.
+func (k *kid) large(most int64) bool {
+	if k.cell != nil {
+		return k.cell.full()
+	}
+	return k.memory() > most
 }
 
 // close closes the pipes to the child. What it has written can still be read.

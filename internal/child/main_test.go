@@ -119,8 +119,14 @@ func act(ctx context.Context, m *queue.Message) ([]byte, error) {
 		err = h.Record(ctx, []byte(arg))
 		return fmt.Append(nil, v, ",", string(before)), err
 	}
+	if f := words[word]; f != nil {
+		return f(arg)
+	}
 	return nil, nil
 }
+
+// words are what else act can do.
+var words = map[string]func(arg string) ([]byte, error){}
 
 func config(n int) child.Config {
 	mux, err := queue.NewMux(routes())
