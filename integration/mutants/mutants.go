@@ -98,8 +98,8 @@ var mutants = []mutant{
 		name: "a lone submission sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"if last and tonumber(last) >= tonumber(ARGV[2]) then",
-			"if false then",
+			"if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return {} end",
+			"sent(root .. 'from:' .. ARGV[1], ARGV[2])",
 		}},
 		tests: storeTests,
 	},
@@ -107,8 +107,35 @@ var mutants = []mutant{
 		name: "a batch sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"local again = last and tonumber(last) >= tonumber(ARGV[2])",
-			"local again = false",
+			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1')",
+			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1') and false",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a batch that was sent again leaves the count too high, so that the next one is taken for it",
+		edits: []edit{{
+			lua + "_sent.lua",
+			"count > n and string.format('%.0f', count - 1) or number",
+			"string.format('%.0f', count)",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "who takes the last entry of a full bell does not learn that more waits",
+		edits: []edit{{
+			lua + "_ring.lua",
+			"if room <= 0 then mark(line) end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a worker without a handler for a lonely task never lets another look first",
+		edits: []edit{{
+			lua + "turn.lua",
+			"passes = true",
+			"",
 		}},
 		tests: storeTests,
 	},

@@ -105,6 +105,28 @@ func TestNeverMoreOnTheBellThanConsumers(t *testing.T) {
 	})
 }
 
+func TestWhoTakesTheLastEntryOfAFullBellLearnsOfWhatIsGivenBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		back := b.submit(msg())[0]
+		busy := b.worker("busy", long)
+		wantIDs(t, "claimed", busy.claim(1), back)
+		listens := b.worker("listens", long)
+		wants(t, "nothing else", len(listens.claim(1)), 0)
+		b.submit(msg())
+		b.submit(msg())
+		wants(t, "a bell with no room", b.onBell(root), 2)
+		busy.take(0, store.End{ID: back, Verdict: queue.VerdictGiveBack})
+		wants(t, "still", b.onBell(root), 2)
+		if first := listens.hear(); first.Task == nil || first.More {
+			t.Errorf("the first entry is %+v; the word goes with the last", first)
+		}
+		if last := listens.hear(); last.Task == nil || !last.More {
+			t.Errorf("the last entry is %+v, and a task waits that was given back", last)
+		}
+		wantIDs(t, "what waits", listens.claim(1), back)
+	})
+}
+
 func TestATokenThatWasHeardIsNoTask(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		w := b.worker("w", long)

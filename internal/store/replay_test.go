@@ -172,3 +172,51 @@ func TestATurnTakenAgainDoesNotEndWhatTheOtherLaneHasNow(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsKnownOfBatchesExpires(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		known := root + "from:p"
+		number := uint64(0)
+		send := func(number uint64, renew bool) {
+			t.Helper()
+			batch := newBatch(queue.KindList, number, msg())
+			batch.From, batch.Renew = "p", renew
+			if _, err := b.s.Submit(b.ctx(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next := func(renew bool) {
+			t.Helper()
+			number++
+			send(number, renew)
+			wants(t, "the number that is known", b.rdb.Get(b.ctx(), known).Val(), fmt.Sprint(number))
+			if left := b.rdb.PTTL(b.ctx(), known).Val(); left <= 0 {
+				t.Errorf("after batch %d it is known for %v", number, left)
+			}
+		}
+		next(false)
+		next(false)
+		b.rdb.PExpire(b.ctx(), known, time.Minute)
+		next(false)
+		if left := b.rdb.PTTL(b.ctx(), known).Val(); left > time.Minute {
+			t.Errorf("nobody renewed it, and it is known for %v", left)
+		}
+		next(true)
+		if left := b.rdb.PTTL(b.ctx(), known).Val(); left < 9*time.Minute {
+			t.Errorf("renewed, it is known for %v", left)
+		}
+		b.rdb.Del(b.ctx(), known) // as after ten minutes without a batch
+		next(false)
+		number += 3 // which never arrived
+		next(false)
+		wants(t, "stored", b.counts().Ready, 6)
+		for _, late := range []uint64{number, number - 1, 1} {
+			send(late, false)
+			send(late, true)
+			wants(t, "still known", b.rdb.Get(b.ctx(), known).Val(), fmt.Sprint(number))
+		}
+		wants(t, "stored", b.counts().Ready, 6)
+		next(false)
+		wants(t, "stored", b.counts().Ready, 7)
+	})
+}
