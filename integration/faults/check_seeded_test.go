@@ -292,8 +292,8 @@ func TestCheckerCounts(t *testing.T) {
 	}
 }
 
-// TestHistoryTorn checks that the line a killed writer left half done is left
-// out, and that a wrong line in the middle is not.
+// TestHistoryTorn checks that the records killed writers left half done are left
+// out, also in the middle, and that a wrong one is not.
 func TestHistoryTorn(t *testing.T) {
 	dir := t.TempDir()
 	h, err := newRecorder(dir, "w1")
@@ -301,12 +301,17 @@ func TestHistoryTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.add(record{Op: opStart, ID: "aaa", N: 1})
-	if _, err := h.file.WriteString(`{"t":5,"op":"en`); err != nil {
-		t.Fatal(err)
-	}
-	rs, err := readHistory(historyPath(dir, "w1"))
-	if err != nil || len(rs) != 1 || rs[0].ID != "aaa" || rs[0].Proc != "w1" {
-		t.Fatalf("read %v, %v; want the one whole line", rs, err)
+	for whole := 1; whole <= 2; whole++ {
+		if _, err := h.file.WriteString("\x1e" + `{"t":5,"op":"en`); err != nil {
+			t.Fatal(err)
+		}
+		rs, err := readHistory(historyPath(dir, "w1"))
+		if err != nil || len(rs) != whole || rs[whole-1].ID != "aaa" || rs[whole-1].Proc != "w1" {
+			t.Fatalf("read %v, %v; want %d whole records", rs, err, whole)
+		}
+		if whole == 1 {
+			h.add(record{Op: opStart, ID: "aaa", N: 2})
+		}
 	}
 	if _, err := h.file.WriteString("\n"); err != nil {
 		t.Fatal(err)

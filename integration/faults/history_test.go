@@ -100,12 +100,17 @@ func newRecorder(dir, proc string) (*recorder, error) {
 
 func historyPath(dir, proc string) string { return filepath.Join(dir, proc+".jsonl") }
 
-// add appends r in one write, so that a process that is killed leaves whole lines.
+// separator begins a record, as in RFC 7464. A process that is killed may have written a
+// part of one, and another process that writes to the same file goes on behind it.
+const separator = 0x1e
+
+// add appends r in one write.
 func (h *recorder) add(r record) {
 	r.T, r.Proc = time.Now().UnixNano(), h.proc
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.buf.Reset()
+	h.buf.WriteByte(separator)
 	if err := json.NewEncoder(&h.buf).Encode(r); err != nil {
 		panic(fmt.Sprintf("history: %v", err))
 	}
@@ -116,7 +121,7 @@ func (h *recorder) add(r record) {
 
 func (h *recorder) close() error { return h.file.Close() }
 
-// readHistory reads one file. A line that its writer was killed in the middle of
+// readHistory reads one file. A record that its writer was killed in the middle of
 // is left out.
 func readHistory(path string) ([]record, error) {
 	f, err := os.Open(path)
@@ -138,7 +143,11 @@ func readHistory(path string) ([]record, error) {
 			return nil, err
 		}
 		var r record
-		if err := json.Unmarshal(line, &r); err != nil {
+		at := bytes.LastIndexByte(line, separator)
+		if at < 0 {
+			return nil, fmt.Errorf("%s line %d is no record: %q", path, n, line)
+		}
+		if err := json.Unmarshal(line[at+1:], &r); err != nil {
 			return nil, fmt.Errorf("%s line %d: %w", path, n, err)
 		}
 		out = append(out, r)
