@@ -98,7 +98,7 @@ var mutants = []mutant{
 		name: "a lone submission sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return {} end",
+			"if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end",
 			"sent(root .. 'from:' .. ARGV[1], ARGV[2])",
 		}},
 		tests: storeTests,

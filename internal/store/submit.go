@@ -47,9 +47,9 @@ func (i *Item) plain() bool {
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
 	args := submitScript.args(Root(b.Queue, b.Partition))
-	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() {
+	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() && !s.Waits() {
 		it := &b.Items[0]
-		_, err := s.runConfirmed(ctx, submitScript, true, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
+		_, err := s.runInt(ctx, submitScript, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
 		return nil, err
 	}
 	renew := ""
