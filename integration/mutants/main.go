@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -69,8 +71,10 @@ func run(ctx context.Context, only string, limit time.Duration, verbose bool) er
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "mutant\tcaught by\ttime\t")
 	caught := 0
-	for _, m := range todo {
+	for i, m := range todo {
+		progress("\r\x1b[K%d of %d, %d caught: %s", i+1, len(todo), caught, m.name)
 		v, err := r.plant(ctx, m)
+		progress("\r\x1b[K")
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
@@ -92,6 +96,13 @@ func run(ctx context.Context, only string, limit time.Duration, verbose bool) er
 		return errors.New("a mutant lives: write the test that sees it")
 	}
 	return nil
+}
+
+// progress tells a person what goes on.
+func progress(format string, args ...any) {
+	if term.IsTerminal(int(os.Stderr.Fd())) { //nolint:gosec // a descriptor
+		fmt.Fprintf(os.Stderr, format, args...)
+	}
 }
 
 // runner runs tests over mutants.
