@@ -131,7 +131,16 @@ var mutants = []mutant{
 		tests: storeTests,
 	},
 	{
-		name: "a worker without a handler for a lonely task never lets another look first",
+		name: "a worker without a handler for a lonely task claims it again and again",
+		edits: []edit{{
+			lua + "turn.lua",
+			"redis.call('HDEL', run, '#a') == 1 and",
+			"false and",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a worker without a handler for a lonely task rings for nobody else",
 		edits: []edit{{
 			lua + "turn.lua",
 			"passes = true",

@@ -285,6 +285,28 @@ func TestATaskRetriedAfterTwoCrashesStaysAlone(t *testing.T) {
 	})
 }
 
+func TestATaskThatRunsAloneAndHasNoHandlerHereIsAnothersToLookAtFirst(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		poison := b.submit(msg())[0]
+		b.crash("one", "two")
+		unable, able := b.worker("unable", long), b.worker("able", long)
+		unable.turn.Empty, able.turn.Empty = true, true
+		wantIDs(t, "alone", unable.claim(1), poison)
+		unable.take(0, store.End{ID: poison, Verdict: queue.VerdictPark, Delay: b.span(), Note: store.Note{Level: 1, Crashes: 2}})
+		b.pass(b.span())
+		unable.take(0) // what is due becomes ready
+		for b.onBell(root) > 0 {
+			able.hear()
+		}
+		if r := unable.take(1); len(r.Tasks) > 0 || r.Drain {
+			t.Errorf("who had no handler claims it again: %+v", r)
+		}
+		wants(t, "rung for another", b.onBell(root), 1)
+		able.hear()
+		wantIDs(t, "alone", able.claim(1), poison)
+	})
+}
+
 func TestTheTurnToRunAlonePassesOnWhenItsHolderIsLost(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		b.submit(msg())
