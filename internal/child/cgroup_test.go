@@ -22,7 +22,6 @@ import (
 	"testing"
 
 	"github.com/cenote-go/cenote/internal/child"
-	"github.com/cenote-go/cenote/internal/proctest"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -294,21 +293,8 @@ func TestCgroupOfAKilledParentIsSwept(t *testing.T) {
 	}()
 	begun(t, held)
 
-	cmd := proctest.Self(t, limitedEnv+"=1")
-	_, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := proctest.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	line, err := bufio.NewReader(out).ReadString('\n')
+	p, _, lines := program(t, limitedEnv+"=1")
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/cenote-go/cenote/internal/child"
-	"github.com/cenote-go/cenote/internal/proctest"
 )
 
 // beParent is a program with children: it says who they are, again for every line that it reads.
@@ -42,21 +41,7 @@ func beParent() {
 }
 
 func TestCtrlCDoesNotReachChildrenAndTheParentsDeathDoes(t *testing.T) {
-	cmd := proctest.Self(t, parentEnv+"=1")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := proctest.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	lines := bufio.NewReader(out)
+	p, in, lines := program(t, parentEnv+"=1")
 	ask := func() string {
 		if _, err := fmt.Fprintln(in); err != nil {
 			t.Fatal(err)

@@ -3,10 +3,12 @@
 package child_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cenote-go/cenote/internal/child"
+	"github.com/cenote-go/cenote/internal/proctest"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -241,4 +244,24 @@ func (h *host) Aside(f func())                      { f() }
 
 func hosted(ctx context.Context, h *host) context.Context {
 	return queue.WithRunning(ctx, queue.Running{Attempt: 1}, h)
+}
+
+// program starts this test program once more, as what env makes of it, until the test ends.
+// in is what it reads, and lines are what it says.
+func program(t *testing.T, env string) (p *proctest.Process, in io.Writer, lines *bufio.Reader) {
+	t.Helper()
+	cmd := proctest.Self(t, env)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = proctest.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p, in, bufio.NewReader(out)
 }

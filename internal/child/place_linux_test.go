@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/cenote-go/cenote/internal/child"
-	"github.com/cenote-go/cenote/internal/proctest"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -190,20 +189,8 @@ func TestWhatADeadOwnerHasLeftIsSweptAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer free()
-	cmd := proctest.Self(t, ownerEnv+"="+place)
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := proctest.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	line, err := bufio.NewReader(out).ReadString('\n')
+	p, _, lines := program(t, ownerEnv+"="+place)
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
