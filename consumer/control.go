@@ -44,7 +44,7 @@ func (w *Worker) control(ctx context.Context) {
 	for ctx.Err() == nil {
 		channel, wishes, err := w.wishes.Receive(ctx)
 		if err != nil {
-			pause(ctx, wait.NextBackOff())
+			store.Pause(ctx, wait.NextBackOff())
 			continue
 		}
 		wait.Reset()
@@ -175,7 +175,7 @@ func (p *port) callOff(ds []*delivery) {
 	// It changes what is in flight, as a turn does; a resync wants to be alone.
 	for (p.resync || p.resyncs) && !p.w.isOver() {
 		s.mu.Unlock()
-		pause(context.Background(), 5*time.Millisecond)
+		store.Pause(context.Background(), 5*time.Millisecond)
 		s.mu.Lock()
 	}
 	p.under++
@@ -185,7 +185,7 @@ func (p *port) callOff(ds []*delivery) {
 		if _, err := p.w.store.Answer(context.Background(), p.line, name, replies); err == nil {
 			break
 		}
-		pause(context.Background(), wait.NextBackOff())
+		store.Pause(context.Background(), wait.NextBackOff())
 	}
 	s.mu.Lock()
 	p.under--

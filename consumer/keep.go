@@ -194,7 +194,7 @@ func (p *port) signOnAgain(ctx context.Context) {
 			return
 		}
 		s.mu.Unlock()
-		pause(ctx, wait.NextBackOff())
+		store.Pause(ctx, wait.NextBackOff())
 	}
 }
 
@@ -221,7 +221,7 @@ func (w *Worker) steward(ctx context.Context) {
 		}
 		waiting, before := w.crew.Waiting()
 		for waiting > 0 && ctx.Err() == nil {
-			pause(ctx, stale)
+			store.Pause(ctx, stale)
 			var begun uint64
 			if waiting, begun = w.crew.Waiting(); begun == before && waiting > 0 {
 				w.slots.mu.Lock()

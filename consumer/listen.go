@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/internal/store"
 )
 
 // listen waits at the line's bell whenever the line has nothing and a slot is
@@ -35,7 +36,7 @@ func (p *port) listen(ctx context.Context) {
 				wait = newBackoff()
 				p.w.log.Warn("waiting for tasks failed, trying again until it works", zap.String("queue", p.line.Queue), zap.Error(err))
 			}
-			pause(ctx, wait.NextBackOff())
+			store.Pause(ctx, wait.NextBackOff())
 			continue
 		}
 		wait = nil

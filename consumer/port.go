@@ -201,7 +201,7 @@ func (p *port) take(ctx context.Context, t *store.Turn) (*store.TurnReply, error
 		if p.name() != t.Consumer { // the lease was given up meanwhile
 			return nil, store.ErrLapsed
 		}
-		pause(ctx, wait.NextBackOff())
+		store.Pause(ctx, wait.NextBackOff())
 	}
 }
 
@@ -420,13 +420,4 @@ func newBackoff() *backoff.ExponentialBackOff {
 	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, time.Second
 	b.Reset()
 	return b
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

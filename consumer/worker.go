@@ -278,7 +278,7 @@ func (w *Worker) insist(ctx context.Context, do func() error) error {
 			wait = newBackoff()
 			w.log.Warn("starting failed, trying again until it works", zap.Error(err))
 		}
-		pause(ctx, wait.NextBackOff())
+		store.Pause(ctx, wait.NextBackOff())
 	}
 }
 

@@ -277,7 +277,7 @@ func (l *lane) submit(ctx context.Context, b *store.Batch) (there map[int]string
 			return there, err
 		}
 		l.short.Store(short)
-		pause(ctx, wait)
+		store.Pause(ctx, wait)
 		there, err = l.store.Submit(ctx, b)
 	}
 	return there, err

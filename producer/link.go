@@ -35,7 +35,7 @@ func (c *Client) link(ctx context.Context) error {
 func (c *Client) keepLink() {
 	const soon = time.Second
 	for wait := store.LinkFor / 3; ; {
-		pause(c.mail.ctx, wait)
+		store.Pause(c.mail.ctx, wait)
 		if c.mail.ctx.Err() != nil {
 			return
 		}

@@ -245,7 +245,7 @@ func (m *mailbox) receive() {
 				m.refused(err)
 			}
 			wait = min(wait+50*time.Millisecond, time.Second)
-			pause(m.ctx, wait)
+			store.Pause(m.ctx, wait)
 			continue
 		}
 		wait = 0
@@ -392,7 +392,7 @@ func (m *mailbox) tend(b *box, trim bool) {
 		_ = m.store.TrimLog(m.ctx, b.log, before) // the next trim makes up for it
 	}
 	if failed { // it is tried again soon, not in a busy loop
-		pause(m.ctx, 200*time.Millisecond)
+		store.Pause(m.ctx, 200*time.Millisecond)
 	}
 	m.mu.Lock()
 	b.busy = false
@@ -512,13 +512,4 @@ func (m *mailbox) close() error {
 		err = errors.Join(err, m.store.DropLog(ctx, log))
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

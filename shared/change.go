@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
 
@@ -51,7 +52,7 @@ func (o *object) change(ctx context.Context, element string, c change) error {
 		}
 		old, there = now[1:], now[0] == '1'
 		if lost >= patience { // let the others finish
-			pause(ctx, time.Duration(rand.Int64N(int64(min(lost, 100))*int64(100*time.Microsecond))))
+			store.Pause(ctx, time.Duration(rand.Int64N(int64(min(lost, 100))*int64(100*time.Microsecond))))
 			if ctx.Err() != nil {
 				return o.about(fmt.Errorf("%w: others were faster %d times", ctx.Err(), lost))
 			}

@@ -106,7 +106,7 @@ func (es *ears) receive() {
 	for es.m.life.Err() == nil {
 		channel, text, stands, err := es.sub.Receive(es.m.life)
 		if err != nil {
-			pause(es.m.life, 100*time.Millisecond)
+			store.Pause(es.m.life, 100*time.Millisecond)
 			continue
 		}
 		es.mu.Lock()
@@ -226,14 +226,5 @@ func (m *Manager) await(ctx context.Context, channel string, try func() (done bo
 			return ctx.Err()
 		}
 		t.Stop()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

@@ -234,7 +234,7 @@ func (d *Held) free(ctx context.Context) (bool, error) {
 		r, err := d.h.k.m.store.Do(ctx, d.h.kind.free, d.h.root, d.h.ticket)
 		switch {
 		case errors.Is(err, queue.ErrUnavailable) && ctx.Err() == nil && time.Now().Before(d.h.until.Add(d.h.lease/6)):
-			pause(ctx, wait)
+			store.Pause(ctx, wait)
 			wait = min(2*wait, time.Second)
 		case err != nil:
 			return false, err

@@ -315,7 +315,7 @@ func (l *tubeLane) carry(calls []*call, waits bool) (all bool, again time.Durati
 		if !errors.Is(err, queue.ErrUnavailable) || m.life.Err() != nil || time.Since(sent) > tellFor {
 			break
 		}
-		pause(m.life, wait)
+		store.Pause(m.life, wait)
 	}
 	var out []*landed
 	if err == nil {

@@ -114,7 +114,7 @@ func (m *Manager) send(ctx context.Context, script store.Verb, root string, args
 		if !errors.Is(err, queue.ErrUnavailable) || time.Since(began) > resendFor {
 			return r, err
 		}
-		pause(ctx, wait)
+		store.Pause(ctx, wait)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
