@@ -38,8 +38,9 @@ type lane struct {
 	short atomic.Bool // replicas have not confirmed the trip under way
 
 	// owned by who makes round trips
-	number  uint64    // of the last trip
-	renewed time.Time // when a trip renewed what Redis knows of that
+	number   uint64 // of the last trip
+	arrivals store.Arrivals
+	renewed  time.Time // when a trip renewed what Redis knows of that
 }
 
 func newLane(s *store.Store, from string, at place, kind queue.Kind, patience time.Duration) *lane {
@@ -244,7 +245,7 @@ func (l *lane) close() {
 // carry makes the round trip t.
 func (l *lane) carry(ctx context.Context, t *trip) {
 	l.number++
-	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
+	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items, Arrivals: &l.arrivals}
 	if now := time.Now(); now.Sub(l.renewed) >= store.RenewEvery {
 		b.Renew, l.renewed = true, now
 	}

@@ -52,6 +52,7 @@ func TestReplyCut(t *testing.T) {
 		each func(b *bench, knife *cutter)
 	}{
 		{verb: "submit", cuts: 30, cfg: steady},
+		{verb: "rpushx", cuts: 30, cfg: steady, each: pileUp},
 		{verb: "turn", cuts: 30, cfg: steady},
 		{verb: "leave", cuts: 8, cfg: steady, each: replaceWorker},
 		{verb: "blmove", cuts: 30, cfg: steady},
@@ -178,6 +179,20 @@ func replaceWorker(b *bench, _ *cutter) {
 	b.fleet.start()
 	old.stop()
 	old.endsWell()
+}
+
+// pileUp submits one task after the other, faster than the workers work: where a backlog
+// is long tasks come without a script.
+func pileUp(b *bench, knife *cutter) {
+	b.t.Helper()
+	for i := 0; i < 500 && !knife.done(); i++ {
+		if _, err := b.load.submit(job{Micros: 20_000}); err != nil {
+			b.t.Error(err)
+		}
+	}
+	if !b.load.wait() {
+		b.giveUp("a task that came without a script has no outcome")
+	}
 }
 
 // cancelOne submits a task that is not to start yet, asks for it by its id, and

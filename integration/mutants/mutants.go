@@ -98,8 +98,53 @@ var mutants = []mutant{
 		name: "a lone submission sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end",
+			"if known or sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end",
 			"sent(root .. 'from:' .. ARGV[1], ARGV[2])",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "what came without a script and was claimed is submitted by one",
+		edits: []edit{{
+			lua + "submit.lua",
+			"if known or sent(",
+			"if sent(",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "what comes twice without a script runs twice",
+		edits: []edit{{
+			lua + "_accept.lua",
+			"if number > (last[from] or came(root, from)) then",
+			"if true then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a copy of a message that was settled runs",
+		edits: []edit{{
+			lua + "_accept.lua",
+			"if not settled or ",
+			"if true or ",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "what a script submits overtakes what came without one",
+		edits: []edit{{
+			lua + "_behind.lua",
+			"if p == 1 and",
+			"if false and",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "nobody is rung for what came without a script",
+		edits: []edit{{
+			lua + "turn.lua",
+			"line .. 'ready:2', line .. 'arrivals') > 0",
+			"line .. 'ready:2') > 0",
 		}},
 		tests: storeTests,
 	},
@@ -273,7 +318,7 @@ var mutants = []mutant{
 		name: "a task that cost two workers runs beside others when it is retried",
 		edits: []edit{{
 			lua + "turn.lua",
-			"line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])",
+			"line .. (c >= 2 and 'alone' or p == 1 and last or 'ready:' .. p), due[k])",
 			"line .. 'ready:' .. p, due[k])",
 		}},
 		tests: storeTests,

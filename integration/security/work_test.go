@@ -102,7 +102,31 @@ func (w *town) work() {
 	w.ok(err)
 	r, err := lost.Take(w.ctx, &store.Turn{Line: line, Consumer: name, Number: 1, Want: 1, Lease: 50 * time.Millisecond})
 	w.ok(err)
+	// a long backlog, with tasks that come without a script
+	var piled []*queue.Future[int]
+	for range 106 {
+		f, err := double.Submit(w.ctx, c, 2)
+		w.ok(err)
+		piled = append(piled, f)
+	}
+	for _, role := range []store.Role{store.RoleDashboard, store.RoleAdmin} {
+		k, err := w.storeOf(role).Look(w.ctx, line, piled[103].ID())
+		w.ok(err)
+		if k.State != queue.StateReady {
+			w.t.Errorf("%s sees a task that waits as %v", role, k.State)
+		}
+	}
+	opened, err := double.Open(w.ctx, c, piled[104].ID())
+	w.ok(err)
+	if r, err := piled[105].Cancel(w.ctx); err != nil || r != queue.CancelBeforeStart {
+		w.t.Errorf("cancelled %v, %v", r, err)
+	}
 	again, stop := w.serve(cfg, entered)
+	for _, f := range append(piled[:105], opened) {
+		if v := get[int](w)(f, nil); v != 4 {
+			w.t.Errorf("after a long wait %d", v)
+		}
+	}
 	if v := get[int](w)(taken, nil); v != 42 {
 		w.t.Errorf("after a loss %d", v)
 	}

@@ -58,7 +58,7 @@ func (c *census) take(ctx context.Context) error {
 		c.boxes = append(c.boxes, box{"taken:" + name, "list", 'k'})
 	}
 	c.boxes = append(c.boxes, box{"bell", "list", 'b'}, box{"alone", "list", 'a'},
-		box{"ready:0", "list", '0'}, box{"ready:1", "list", '1'}, box{"ready:2", "list", '2'}, box{"due", "zset", 'd'})
+		box{"ready:0", "list", '0'}, box{"ready:1", "list", '1'}, box{"arrivals", "list", 'n'}, box{"ready:2", "list", '2'}, box{"due", "zset", 'd'})
 	n, err := c.rdb.HLen(ctx, c.l.base+"tasks").Result()
 	if err != nil {
 		return c.explain(err)
@@ -298,7 +298,7 @@ func (c *census) name() string {
 // placesText says in words what the letters of _places.lua say.
 func placesText(letters, who string) string {
 	words := map[rune]string{
-		'd': "scheduled", 'D': "scheduled in a bundle", 'x': "dead", 'b': "on the bell", '0': "ready (high)", '1': "ready", '2': "ready (low)", 'a': "alone",
+		'd': "scheduled", 'D': "scheduled in a bundle", 'x': "dead", 'b': "on the bell", '0': "ready (high)", '1': "ready", 'n': "ready (arrived)", '2': "ready (low)", 'a': "alone",
 	}
 	var out []string
 	names := strings.Fields(who)

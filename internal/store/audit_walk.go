@@ -116,7 +116,7 @@ func (c *census) notes(ctx context.Context, ids map[string]seen) (map[string]any
 // long reports whether there is a list that is too long for one look.
 func (c *census) long(ctx context.Context) (bool, error) {
 	for _, b := range c.boxes {
-		if b.letter != 'a' && (b.letter < '0' || b.letter > '2') {
+		if b.letter != 'a' && b.letter != 'n' && (b.letter < '0' || b.letter > '2') {
 			continue
 		}
 		n, err := c.rdb.LLen(ctx, c.l.base+b.key).Result()
@@ -137,6 +137,12 @@ func (c *census) refs(ctx context.Context, ids map[string]seen, first bool, betw
 		n := int64(0)
 		err := c.sift(ctx, b, func(e string, at int) error {
 			id := e[1:]
+			if e[0] == '=' { // a message that is nowhere else
+				if first {
+					c.Tasks++
+				}
+				return nil
+			}
 			if n++; n%10_000 == 0 {
 				c.tell(c.name()+" "+b.key, n)
 			}

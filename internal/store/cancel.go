@@ -100,9 +100,9 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 	}
 	wish := wishOf(token, how)
 	for {
-		msgs, err := s.rdb.HMGet(ctx, root+"tasks", fields...).Result()
+		msgs, err := s.messages(ctx, root, fields)
 		if err != nil {
-			return nil, s.explain(err)
+			return nil, err
 		}
 		args := append(cancelScript.args(root), "")
 		for i, id := range ids {
@@ -129,6 +129,29 @@ func (s *Store) Cancel(ctx context.Context, name string, partition uint16, token
 			return answers, nil
 		}
 	}
+}
+
+// messages returns the messages of these ids, nil for those that are no tasks (any more). Those
+// that came without a script are stored.
+func (s *Store) messages(ctx context.Context, root string, ids []string) ([]any, error) {
+	msgs, err := s.rdb.HMGet(ctx, root+"tasks", ids...).Result()
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	var missing []string
+	for i, m := range msgs {
+		if m == nil {
+			missing = append(missing, ids[i])
+		}
+	}
+	if len(missing) == 0 {
+		return msgs, nil
+	}
+	if n, err := s.settle(ctx, root, missing...); err != nil || n == 0 {
+		return msgs, err
+	}
+	msgs, err = s.rdb.HMGet(ctx, root+"tasks", ids...).Result()
+	return msgs, s.explain(err)
 }
 
 func (s *Store) cancel(ctx context.Context, args []any, n int) ([]Answer, error) {

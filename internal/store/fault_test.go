@@ -281,4 +281,27 @@ func everyVerb(b *bed) {
 	if err := b.s.DropLog(b.ctx(), store.ReplyKey("q", 0, "addr")); err != nil {
 		t.Fatal(fmt.Errorf("drop log: %w", err))
 	}
+	everyVerbOfArrivals(b)
+}
+
+func everyVerbOfArrivals(b *bed) {
+	b.t.Helper()
+	l := &loner{b: b, from: "loner"}
+	arrived := l.submit(msgs(104)...)[101:]
+	wants(b.t, "an arrival", b.state(arrived[0]), queue.StateReady)
+	b.open(arrived[1], "watcher")
+	wants(b.t, "cancelled", b.cancel("watcher.2", arrived[2])[0], store.AnswerBefore)
+	w := b.worker("last", long)
+	for n := 1; n > 0; {
+		ids := w.claim(60)
+		n = len(ids)
+		var ends []store.End
+		for _, id := range ids {
+			ends = append(ends, ended(queue.VerdictDone, id, queue.StateSucceeded))
+		}
+		w.take(0, ends...)
+	}
+	if _, err := b.s.Leave(b.ctx(), line, "last"); err != nil {
+		b.t.Fatal(err)
+	}
 }

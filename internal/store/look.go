@@ -26,7 +26,19 @@ var stateOf = map[string]queue.State{
 // Look returns what is known about a task; its State is [queue.StateUnknown] if
 // that is nothing.
 func (s *Store) Look(ctx context.Context, l Line, id queue.TaskID) (Task, error) {
-	r, err := s.run(ctx, lookScript, append(lookScript.args(l.base, l.root), id[:]))
+	look := func() ([]string, error) {
+		return s.run(ctx, lookScript, append(lookScript.args(l.base, l.root), id[:]))
+	}
+	r, err := look()
+	if err == nil && len(r) == 6 && r[0] == "maybe" {
+		var found string
+		switch found, err = s.find(ctx, l.root, id); {
+		case found != "":
+			r[0], r[1] = "ready", found
+		case err == nil:
+			r, err = look() // a worker may have claimed it before it was found
+		}
+	}
 	if err != nil {
 		return Task{}, err
 	}

@@ -149,7 +149,11 @@ type dump struct {
 
 	tasks, faults map[queue.TaskID]bool
 	notes         map[queue.TaskID]string
-	ready         [3][]queue.TaskID
+	ready         [3][]queue.TaskID // the arrivals are the last of the ordinary ones
+	arrivals      []string
+	settled       map[queue.TaskID]bool
+	came          int // the number of the last message that came without a script
+	copies        int // of such messages, which count for nothing
 	alone         []queue.TaskID
 	bell          []queue.TaskID // the zero id is a mere token
 	due           []queue.TaskID // in order
@@ -177,10 +181,12 @@ func (d *side) dump() *dump {
 	for i, k := range keys {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(k, root), ":")
 		switch kind {
-		case "tasks", "notes", "faults", "run", "watch", "stops":
+		case "tasks", "notes", "faults", "run", "watch", "stops", "came":
 			cmds[i] = pipe.HGetAll(d.ctx, k)
-		case "ready", "alone", "bell", "taken":
+		case "ready", "arrivals", "alone", "bell", "taken":
 			cmds[i] = pipe.LRange(d.ctx, k, 0, -1)
+		case "settled":
+			cmds[i] = pipe.SMembers(d.ctx, k)
 		case "due", "dead", "alive":
 			cmds[i] = pipe.ZRangeWithScores(d.ctx, k, 0, -1)
 		case "reply":
@@ -194,7 +200,7 @@ func (d *side) dump() *dump {
 	}
 	u := &dump{
 		tasks: map[queue.TaskID]bool{}, faults: map[queue.TaskID]bool{}, notes: map[queue.TaskID]string{},
-		taken: map[string]int{}, told: map[string]int{}, kept: map[queue.TaskID]queue.State{}, places: map[queue.TaskID][]string{},
+		settled: map[queue.TaskID]bool{}, taken: map[string]int{}, told: map[string]int{}, kept: map[queue.TaskID]queue.State{}, places: map[queue.TaskID][]string{},
 	}
 	now := d.at(d.now.Milliseconds()).UnixMilli()
 	for i, k := range keys {
@@ -245,7 +251,30 @@ func (d *side) dump() *dump {
 			u.text = append(u.text, fmt.Sprintf("%q = %q", name, v))
 		}
 	}
+	u.arrive()
 	return u
+}
+
+// arrive adds the arrivals.
+func (u *dump) arrive() {
+	settled := u.settled
+	seen := map[queue.TaskID]bool{}
+	for _, e := range u.arrivals {
+		id := idOf(e)
+		if len(e) > 16 {
+			number, _ := strconv.Atoi(e[17:32])
+			if number <= u.came || settled[id] || seen[id] {
+				u.copies++
+				continue
+			}
+			seen[id], u.tasks[id] = true, true
+		} else if len(e) < 16 {
+			u.copies++
+			continue
+		}
+		u.ready[1] = append(u.ready[1], id)
+		u.place(id, "arrivals")
+	}
 }
 
 func (u *dump) place(id queue.TaskID, at string) { u.places[id] = append(u.places[id], at) }
@@ -263,6 +292,8 @@ func (u *dump) hash(name, kind, of string, m map[string]string) {
 			v = level + " " + rest[:strings.LastIndex(rest, " ")] // less the time it expires
 		case kind == "faults":
 			u.faults[idOf(f)] = true
+		case kind == "came":
+			u.came, _ = strconv.Atoi(v)
 		case kind == "run" && f == "#":
 			v = ""
 		case kind == "run" && len(f) == 16:
@@ -275,14 +306,22 @@ func (u *dump) hash(name, kind, of string, m map[string]string) {
 }
 
 func (u *dump) list(name, kind, of string, l []string) {
+	if kind == "settled" {
+		slices.Sort(l)
+	}
 	for _, e := range l {
 		var id queue.TaskID
 		switch kind {
+		case "settled":
+			u.settled[idOf(e)] = true
 		case "ready":
 			id = idOf(e)
 			p, _ := strconv.Atoi(of)
 			u.ready[p] = append(u.ready[p], id)
 			u.place(id, name)
+		case "arrivals":
+			u.arrivals = append(u.arrivals, e)
+			e = e[:min(len(e), 32)] // a message may have a time in it
 		case "alone":
 			id = idOf(e)
 			u.alone = append(u.alone, id)

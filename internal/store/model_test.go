@@ -39,6 +39,7 @@ func TestModel(t *testing.T) {
 					"":         w.check,
 					"submit":   w.submit,
 					"submit2":  w.submit,
+					"arrive":   w.arrive,
 					"resubmit": w.resubmit,
 					"sign on":  w.signOn,
 					"beat":     w.beat,
@@ -146,6 +147,7 @@ type world struct {
 	number  uint64
 	fresh   int64 // until when the producer's last number is known
 	last    []item
+	bare    bool // the last one was sent without a script
 	tasks   map[queue.TaskID]*mtask
 	order   []*mtask
 	workers []*mworker
@@ -278,12 +280,35 @@ func (w *world) submit(t *rapid.T) {
 			items = append(items, item{id: w.freshID(), priority: queue.Normal, at: at})
 		}
 	}
+	w.sendNew(items, false)
+}
+
+func (w *world) sendNew(items []item, bare bool) {
 	w.number++
-	w.last = items
+	w.last, w.bare = items, bare
 	w.send(w.number, items, false)
-	for range rapid.IntRange(0, 3).Draw(t, "replies lost") - 1 { // seldom
+	for range rapid.IntRange(0, 3).Draw(w.t, "replies lost") - 1 { // seldom
 		w.send(w.number, items, true)
 	}
+}
+
+// arrive submits a task without a script. Arrivals begin as they do where the backlog
+// is long: with what a script has submitted.
+func (w *world) arrive(t *rapid.T) {
+	w.t = t
+	if len(w.seen.arrivals) == 0 {
+		if len(w.seen.ready[1]) == 0 {
+			t.Skip("nothing waits")
+		}
+		for _, s := range w.sides {
+			s.must(s.rdb.LMove(s.ctx, root+"ready:1", root+"arrivals", "RIGHT", "RIGHT").Err())
+			s.must(s.rdb.Persist(s.ctx, root+"came").Err())
+			s.must(s.rdb.Persist(s.ctx, root+"settled").Err())
+			delete(s.ends, root+"came")
+			delete(s.ends, root+"settled")
+		}
+	}
+	w.sendNew([]item{{id: w.freshID(), priority: queue.Normal}}, true)
 }
 
 // resubmit sends the last batch, or one before, once more, while its number is
@@ -293,13 +318,20 @@ func (w *world) resubmit(t *rapid.T) {
 	if len(w.last) == 0 || w.now >= w.fresh {
 		t.Skip("nothing to send again")
 	}
-	w.send(w.number-uint64(rapid.IntRange(0, 1).Draw(t, "before")), w.last, true)
+	before := 0
+	if !w.bare {
+		before = rapid.IntRange(0, 1).Draw(t, "before")
+	}
+	w.send(w.number-uint64(before), w.last, true) //nolint:gosec // 0 or 1
 }
 
 func (w *world) send(number uint64, items []item, again bool) {
 	w.t.Helper()
 	there, _ := both(w, "submit", func(s *side) (map[int]string, error) {
 		b := &store.Batch{Queue: "q", Kind: queue.KindList, From: "producer", Number: number}
+		if w.bare {
+			b.Arrivals = store.OpenArrivals(root)
+		}
 		for _, it := range items {
 			m := msg()
 			m.ID, m.Key, m.Priority, m.Delay, m.Expire, m.ReplyTo, m.Keep = it.id, it.key, it.priority, it.delay, it.expire, it.reply, it.keep

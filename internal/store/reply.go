@@ -127,7 +127,15 @@ type Standing struct {
 // an empty addr only asks. The zero Standing means that the task is not there: it was never submitted, or it
 // has finished and its outcome is not kept.
 func (s *Store) Open(ctx context.Context, l Line, id queue.TaskID, addr string) (Standing, error) {
-	r, err := s.run(ctx, openScript, append(openScript.args(l.base, l.root), id[:], addr))
+	ask := func() ([]string, error) {
+		return s.run(ctx, openScript, append(openScript.args(l.base, l.root), id[:], addr))
+	}
+	r, err := ask()
+	if err == nil && len(r) == 2 && r[0] == "maybe" {
+		if _, err = s.settle(ctx, l.root, string(id[:])); err == nil {
+			r, err = ask() // a worker may have claimed it before it was settled
+		}
+	}
 	if err != nil {
 		return Standing{}, err
 	}

@@ -52,12 +52,12 @@ func (r Role) needs() (needs, error) {
 	switch r {
 	case RoleProducer:
 		return needs{
-			scripts: []*script{declareScript, submitScript, openScript, cancelScript},
-			// layout; logs; shared arguments; cancelling and forgetting; links
-			commands: "hgetall xrange xtrim unlink expire set hmget get hexists lrem subscribe unsubscribe wait",
+			scripts: []*script{declareScript, submitScript, openScript, cancelScript, settleScript},
+			// arrivals; layout; logs; shared arguments; cancelling and forgetting; links
+			commands: "rpushx hgetall xrange xtrim unlink expire set hmget get hexists lrem subscribe unsubscribe wait",
 			// What consumers hold (run, taken) is not among what it writes: it cannot
 			// sign on, claim, or end what others run.
-			keys: "~ ~" + moving + " ~tasks ~bell ~ready:* ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
+			keys: "~ ~" + moving + " ~tasks ~bell ~ready:* ~arrivals ~came ~settled ~from:* ~notes ~due ~bundled ~stream ~seen:* ~watch ~@*/watch ~@*/bell ~reply:* " +
 				"~common:* ~conf ~answer:* ~stops:* ~alive ~alone ~faults ~result:* %R~*",
 			channels:  "reply:* stops:*",
 			selectors: []string{"(%W~" + queuesKey + " +sadd)", "(%W~" + linkKey("*") + " +set)", sharing},
@@ -73,14 +73,14 @@ func (r Role) needs() (needs, error) {
 		}, nil
 	case RoleDashboard:
 		return needs{
-			scripts:   []*script{lookScript, countScript},
+			scripts:   []*script{lookScript, findScript, countScript},
 			commands:  "smembers hgetall time",
 			keys:      "%R~*",
 			selectors: []string{"(%R~" + queuesKey + " +smembers)"},
 		}, nil
 	case RoleAdmin:
 		return needs{
-			scripts:  []*script{lookScript, countScript, declareScript, openScript, cancelScript, placeScript, siftScript, agesScript, tallyScript, holdsScript, mendScript},
+			scripts:  []*script{lookScript, findScript, countScript, declareScript, openScript, cancelScript, settleScript, placeScript, siftScript, agesScript, tallyScript, holdsScript, mendScript},
 			commands: "smembers hgetall time unlink hmget get hexists lrem xrange xtrim subscribe unsubscribe script|load info config|get " + audited,
 			keys:     "~*",
 			channels: "reply:* stops:*",

@@ -83,6 +83,8 @@ var (
 	countScript   = loadReader("count")
 	trimScript    = loadScript("trim")
 	cancelScript  = loadScript("cancel")
+	settleScript  = loadScript("settle")
+	findScript    = loadReader("find")
 	recordScript  = loadScript("record")
 	sayScript     = loadScript("say")
 	placeScript   = loadReader("place")

@@ -22,6 +22,7 @@ type Batch struct {
 	Number    uint64 // counted by the producer for each partition: the same number is the same batch
 	Renew     bool   // begin anew the ten minutes for which Redis knows that number; see RenewEvery
 	Items     []Item
+	Arrivals  *Arrivals // what the producer knows of them; nil if every batch is to go by a script
 }
 
 // RenewEvery is how often a producer that submits is to renew what Redis knows of its last
@@ -46,12 +47,10 @@ func (i *Item) plain() bool {
 // there has an entry for each task of the batch that existed before: its
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
-	args := submitScript.args(Root(b.Queue, b.Partition))
 	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() && !s.Waits() {
-		it := &b.Items[0]
-		_, err := s.runInt(ctx, submitScript, append(args, b.From, b.Number, it.Msg.ID[:], it.Wire))
-		return nil, err
+		return nil, s.submitLone(ctx, b)
 	}
+	args := submitScript.args(Root(b.Queue, b.Partition))
 	renew := ""
 	if b.Renew {
 		renew = "1"

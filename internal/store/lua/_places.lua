@@ -65,8 +65,8 @@ end
 
 -- places(line, id, consumers, inbox, lists, moment, hints): where a task stands, one
 -- letter a place: t its message is there, d due, D in a bundle, x dead, b on the
--- bell, k taken off it, r in flight; and, if lists says so, 0, 1 and 2 ready, a
--- alone, and l if a list is too long to be looked through as a whole. After a space
+-- bell, k taken off it, r in flight; and, if lists says so, 0, 1 and 2 ready, n ready
+-- among the arrivals, a alone, and l if a list is too long to be looked through as a whole. After a space
 -- follows each k's and r's consumer. moment is when a bundle that it may be in is due,
 -- or ''.
 local function places(line, id, consumers, inbox, lists, moment, hints)
@@ -86,7 +86,7 @@ local function places(line, id, consumers, inbox, lists, moment, hints)
   end
   if lists then
     local long_list = false
-    for letter, list in pairs({['0'] = 'ready:0', ['1'] = 'ready:1', ['2'] = 'ready:2', a = 'alone'}) do
+    for letter, list in pairs({['0'] = 'ready:0', ['1'] = 'ready:1', ['2'] = 'ready:2', n = 'arrivals', a = 'alone'}) do
       local found, len = in_list(line .. list, id, hints)
       for _ = 1, #found do at[#at + 1] = letter end
       long_list = long_list or len > sight

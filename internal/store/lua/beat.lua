@@ -74,7 +74,7 @@ end
 -- Wishes that it may not have heard. They are told once: who wishes does so again.
 local stops, wishes = line .. 'stops:' .. me, {}
 local waits = redis.call('EXISTS', line .. 'bell', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2',
-  line .. 'alone', line .. 'due', stops)
+  line .. 'arrivals', line .. 'alone', line .. 'due', stops)
 if waits > 0 then wishes = redis.call('HGETALL', stops) end
 if #wishes > 0 then waits = waits - redis.call('DEL', stops) end
 if waits == 1 and redis.call('EXISTS', line .. 'due') == 1 then

@@ -17,6 +17,7 @@
 --@include _note
 --@include _long
 --@include _tell
+--@include _outlive
 local line, me = KEYS[1], ARGV[1]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
 local n = (#ARGV - 1) / 5
@@ -113,9 +114,13 @@ if #off > 0 then
     local lens = {}
     for k, id in ipairs(gone) do
       local p, _, crashes = read_note(notes[k])
-      local list = line .. (crashes >= 2 and 'alone' or 'ready:' .. p)
-      lens[list] = lens[list] or redis.call('LLEN', list)
-      if #gone * lens[list] <= 100000 then redis.call('LREM', list, 1, id) end
+      for _, list in ipairs(crashes >= 2 and {'alone'} or p == 1 and {'ready:1', 'arrivals'} or {'ready:' .. p}) do
+        list = line .. list
+        lens[list] = lens[list] or redis.call('LLEN', list)
+        if #gone * lens[list] <= 100000 and redis.call('LREM', list, 1, id) > 0 and list == line .. 'arrivals' then
+          outlive(line)
+        end
+      end
     end
   end
   for k, i in ipairs(off) do

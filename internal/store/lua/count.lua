@@ -9,7 +9,7 @@ local ready = 0
 for _, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
   if #e > 16 then ready = ready + 1 end -- else it is a mere token
 end
-for _, l in ipairs({'alone', 'ready:0', 'ready:1', 'ready:2'}) do
+for _, l in ipairs({'alone', 'ready:0', 'ready:1', 'arrivals', 'ready:2'}) do
   ready = ready + redis.call('LLEN', line .. l)
 end
 local function scheduled(at)

@@ -2,8 +2,8 @@
 -- KEYS 1 the line  2 the partition's root
 -- ARGV 1 id
 -- Returns {state, message, note, last outcome, consumer, due ms}; state is '' for a task
--- that is not there. One that is ready though its message has a time to run at that
--- is to come is scheduled, in a bundle.
+-- that is not there, 'maybe' if its message may be among the arrivals. One that is ready
+-- though its message has a time to run at that is to come is scheduled, in a bundle.
 -- Moves no task.
 --@include _note
 local line, id = KEYS[1], ARGV[1]
@@ -11,7 +11,7 @@ local kept = redis.call('GET', KEYS[2] .. 'result:' .. id)
 local msg = redis.call('HGET', line .. 'tasks', id)
 if not msg then
   if kept then return {'kept', '', '', kept, '', ''} end
-  return {'', '', '', '', '', ''}
+  return {redis.call('EXISTS', line .. 'arrivals') == 1 and 'maybe' or '', '', '', '', '', ''}
 end
 local note = redis.call('HGET', line .. 'notes', id) or ''
 local fault = redis.call('HGET', line .. 'faults', id) or ''

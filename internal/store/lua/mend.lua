@@ -20,6 +20,7 @@
 --@include _inbox
 --@include _restore
 --@include _places
+--@include _outlive
 local line, root, what, it = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
 
@@ -32,6 +33,7 @@ end
 local function blank(list, index, len)
   redis.call('LSET', line .. list, index, 'blank')
   if len <= sight then redis.call('LREM', line .. list, 1, 'blank') end
+  if list == 'arrivals' then outlive(line) end
 end
 
 if what == 'orphan' then
@@ -60,11 +62,11 @@ elseif what == 'twice' then
   if #at <= 2 or not string.find(at, 't', 1, true) then return '' end
   -- What runs goes on, what is dead stays so, and nothing runs before its time.
   local keep = false
-  for _, letter in ipairs({'r', 'k', 'x', 'd', 'D', 'b', 'a', '0', '1', '2'}) do
+  for _, letter in ipairs({'r', 'k', 'x', 'd', 'D', 'b', 'a', '0', '1', 'n', '2'}) do
     if not keep and string.find(at, letter, 1, true) then keep = letter end
   end
   local gone = 0
-  for letter, list in pairs({['0'] = 'ready:0', ['1'] = 'ready:1', ['2'] = 'ready:2', a = 'alone'}) do
+  for letter, list in pairs({['0'] = 'ready:0', ['1'] = 'ready:1', ['2'] = 'ready:2', n = 'arrivals', a = 'alone'}) do
     local found, len = in_list(line .. list, it, ARGV[4])
     table.sort(found)
     for i = #found, letter == keep and 2 or 1, -1 do -- from the end, so that the others stay where they are

@@ -2,13 +2,14 @@
 -- KEYS 1 the line
 -- ARGV 1 the key, without the line  2 its type: hash, zset or list
 --      3 the cursor of the step before, '0' at first; in a list how many entries, from
---        its end, are done: ids come in there, and none is passed over because others
---        leave at the front
+--        its end, are done
 --      4 about how many entries
 -- Returns {cursor, '0' when all is done; bytes of a hash's values; then an entry
 --   each: '+' if its message is there, '-' if not, and the id; of a bundle '*' or '~'
---   for these; '?' and what it is, if that is no id}. Of `tasks` every entry is '+'.
+--   for these; '=' for an id whose message is in the entry; '?' and what it is, if that
+--   is no id}. Of `tasks` every entry is '+'.
 -- Moves no task.
+--@include _page
 local line, name, kind, cursor, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = line .. name
 if redis.call('TYPE', key).ok ~= kind then return {'0', '0'} end
@@ -22,15 +23,17 @@ local function add(id, yes, no)
   out[#out + 1] = yes .. id
 end
 if kind == 'list' then
-  local len, done = redis.call('LLEN', key), tonumber(cursor)
-  local got = redis.call('LRANGE', key, math.max(len - done - count, 0), len - done - 1)
-  if len - done <= 0 then got = {} end
+  local got, _, after = page(key, tonumber(cursor), count)
+  out[1] = after
   for i = #got, 1, -1 do
     local e = got[i]
+    if name == 'arrivals' and #e > 16 then
+      out[#out + 1] = '=' .. string.sub(e, 1, 16)
+      e = ''
+    end
     if name == 'bell' or string.sub(name, 1, 6) == 'taken:' then e = #e > 16 and string.sub(e, 2, 17) or '' end
     if e ~= '' then add(e, '+', '-') end
   end
-  if len - done > count then out[1] = string.format('%.0f', done + count) end
   return out
 end
 local got = kind == 'hash' and redis.call('HSCAN', key, cursor, 'COUNT', count) or redis.call('ZSCAN', key, cursor, 'COUNT', count)

@@ -6,9 +6,11 @@
 --      then m, other tasks: m * (id, message, priority, delay ms, run-at ms,
 --      expire ms, 1 if the id stands for a key, reply address or '',
 --      group whose outcome is replied or '')
---      or, for a lone plain task of a list: 1 producer  2 number  3 id  4 message
+--      or, for a lone plain task of a list: 1 producer  2 number  3 id  4 message, and
+--      if the producer knows of arrivals 5 '1', or '2' if the task was to be one of them
+--      and they had ended
 -- Returns the others that were there before: k * (position from 1, outcome or ''); to
--- a lone task a number that says nothing.
+-- a lone task 1 if the next one may be among the arrivals, see arrivals.go, else 0.
 -- Moves: unknown -> ready (or running, over the bell), unknown -> scheduled.
 -- Replay: a batch whose number is not above the last one's was sent again because
 -- its reply was lost, or comes late by a connection that was given up; nothing is
@@ -16,16 +18,26 @@
 
 --@include _long
 --@include _sent
+--@include _came
+--@include _outlive
 -- A lone plain task of a list comes first and does without what the rest needs:
 -- defining it would take longer than storing the task. It returns a number, which
 -- takes a third of the time of an empty table.
-local lone, waiting = #ARGV == 4, 0
+local lone, waiting = #ARGV <= 5, 0
 if lone then
   local root, id = KEYS[1], ARGV[3]
-  if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end
+  local known = ARGV[5] == '2' and (came(root, ARGV[1]) >= tonumber(ARGV[2]) or redis.call('SISMEMBER', root .. 'settled', id) == 1)
+  if known or sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end
   redis.call('HSET', root .. 'tasks', id, ARGV[4])
   -- Where something waits already, whoever is to hear of it has.
+  if redis.call('RPUSHX', root .. 'arrivals', id) > 0 then return 1 end
   waiting = redis.call('RPUSH', root .. 'ready:1', id)
+  if waiting > 100 and ARGV[5] then -- they would not last long where less waits
+    redis.call('RPOP', root .. 'ready:1')
+    redis.call('RPUSH', root .. 'arrivals', id)
+    outlive(root)
+    return 1
+  end
   if waiting > 1 and #ARGV[4] <= long then return 0 end
 end
 --@include _mark
@@ -45,6 +57,7 @@ end
 --@include _now
 --@include _note
 --@include _ring
+--@include _behind
 --@include _hand
 --@include _watch
 local root, stream = KEYS[1], ARGV[4] == 'stream'
@@ -129,7 +142,7 @@ for k = 1, tonumber(ARGV[at]) do
         ids[#ids + 1] = id
         msgs[#msgs + 1] = msg
       else -- it has a note, which does not go over the bell
-        redis.call('RPUSH', root .. 'ready:' .. p, id)
+        redis.call('RPUSH', root .. behind(root, p), id)
         listed = listed + 1
       end
     end

@@ -35,6 +35,11 @@
 --@include _ring
 --@include _long
 --@include _tell
+--@include _came
+--@include _outlive
+--@include _unpacked
+--@include _accept
+--@include _behind
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
@@ -60,7 +65,9 @@ end
 -- Most turns find nothing of all this: ordinary tasks that are ready, or only have to
 -- wait for their time, and nothing else to look for.
 local there = group ~= '' and 9 or redis.call('EXISTS', line .. 'due', notes, line .. 'watch', line .. 'alone',
-  line .. 'ready:0', line .. 'ready:2')
+  line .. 'ready:0', line .. 'ready:2', line .. 'arrivals')
+local coming = group == '' and there > 0 and redis.call('EXISTS', line .. 'arrivals') == 1
+if coming then there = there - 1 end
 local timed = there > 0
 local rare = there > 1 or timed and redis.call('EXISTS', line .. 'due') == 0
 local noted = rare and redis.call('EXISTS', notes) == 1
@@ -181,7 +188,7 @@ if m > 0 then
           added = true
           redis.call('ZADD', line .. 'due', clock() + x, id)
         else
-          redis.call('RPUSH', line .. 'ready:' .. read_note(y ~= '' and y), id)
+          redis.call('RPUSH', line .. behind(line, (read_note(y ~= '' and y))), id)
           born = born + 1
         end
       end
@@ -311,20 +318,22 @@ if claims then
 end
 
 -- What is ready goes before what only now falls due.
-local function pop(level)
+local function pop(list)
   while #ids < want do
     local room = want - #ids
     -- as text if that is there: to make one of a number takes as long as a call
-    local got = redis.call('LPOP', line .. 'ready:' .. level, room == want and ARGV[4] or room)
+    local got = redis.call('LPOP', line .. list, room == want and ARGV[4] or room)
     if not got then return end
+    if list == 'arrivals' then accept(root, got) end
     take(got)
     if #got < room then return end
   end
 end
 if rare then noted = redis.call('EXISTS', notes) == 1 end
 if claims and not noted then
-  if rare then pop(0) end
-  pop(1)
+  if rare then pop('ready:0') end
+  pop('ready:1')
+  if coming then pop('arrivals') end
 end
 
 -- Removes what is due and returns the ids: about as many as there is room for, or at
@@ -374,6 +383,7 @@ end
 local straight = false
 local function promote(from)
   local room = from == line and claims and not noted and want - #ids or 0
+  local last = coming and 'arrivals' or 'ready:1'
   local due = fall_due(from, room > 0 and room or math.max(want, 100), room > 0)
   if room > 0 then -- and no more has fallen due than that
     straight = #due > 0
@@ -392,10 +402,10 @@ local function promote(from)
       local ns = redis.call('HMGET', notes, unpack(due, i, j))
       for k = i, j do
         local p, _, c = read_note(ns[k - i + 1])
-        redis.call('RPUSH', line .. (c >= 2 and 'alone' or 'ready:' .. p), due[k])
+        redis.call('RPUSH', line .. (c >= 2 and 'alone' or p == 1 and last or 'ready:' .. p), due[k])
       end
     else
-      redis.call('RPUSH', line .. 'ready:1', unpack(due, i, j))
+      redis.call('RPUSH', line .. last, unpack(due, i, j))
     end
   end
   return #due
@@ -405,7 +415,7 @@ if timed or rare then risen = promote(line) end
 if group ~= '' then risen = risen + promote(root) end
 
 if claims and rare then
-  for level = 0, 2 do pop(level) end
+  for _, list in ipairs({'ready:0', 'ready:1', 'arrivals', 'ready:2'}) do pop(list) end
   if group ~= '' and #ids < want then
     local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
     if got then
@@ -482,7 +492,7 @@ if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- mo
 -- Who took an entry off the bell passes the word on: it may have been meant for
 -- one who listens, and there is more than this consumer took.
 if more <= 0 and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0
-  and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0 then
+  and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2', line .. 'arrivals') > 0 then
   more = 1
 end
 -- How much a stream still has for the group cannot be seen as cheaply: ring.

@@ -1,0 +1,292 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cenote-go/cenote/internal/redistest"
+	"github.com/cenote-go/cenote/internal/store"
+	"github.com/cenote-go/cenote/queue"
+)
+
+// loner submits one task after the other, as a producer does that knows of arrivals.
+type loner struct {
+	b        *bed
+	from     string
+	number   uint64
+	arrivals store.Arrivals
+}
+
+func (l *loner) batch(m *queue.Message) *store.Batch {
+	l.number++
+	batch := newBatch(queue.KindList, l.number, m)
+	batch.From, batch.Arrivals = l.from, &l.arrivals
+	return batch
+}
+
+func (l *loner) submit(ms ...*queue.Message) (ids []queue.TaskID) {
+	l.b.t.Helper()
+	for _, m := range ms {
+		if _, err := l.b.s.Submit(l.b.ctx(), l.batch(m)); err != nil {
+			l.b.t.Fatal(err)
+		}
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func msgs(n int) []*queue.Message {
+	ms := make([]*queue.Message, n)
+	for i := range ms {
+		ms[i] = msg()
+	}
+	return ms
+}
+
+// piled returns a producer and the ids of its tasks: so many that those after the
+// hundredth have begun the arrivals, and bare of them came without a script.
+func (b *bed) piled(bare int) (*loner, []queue.TaskID) {
+	b.t.Helper()
+	l := &loner{b: b, from: "loner"}
+	ids := l.submit(msgs(101 + bare)...)
+	wants(b.t, "messages that came by a script", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 101)
+	wants(b.t, "arrivals", b.rdb.LLen(b.ctx(), root+"arrivals").Val(), int64(1+bare))
+	return l, ids
+}
+
+// gone fails if something of arrivals is left, but for what expires.
+func (b *bed) gone() {
+	b.t.Helper()
+	b.clean()
+	wants(b.t, "arrivals that are left", b.rdb.Exists(b.ctx(), root+"arrivals").Val(), 0)
+	for _, k := range []string{"came", "settled"} {
+		if ttl := b.rdb.PTTL(b.ctx(), root+k).Val(); ttl == -1 {
+			b.t.Errorf("%s never expires", k)
+		}
+	}
+}
+
+func TestWhatComesWithoutAScriptIsClaimedInItsTurn(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l, ids := b.piled(10)
+		keyed, high, late := msg(), msg(), msg()
+		keyed.Key, high.Priority, late.Payload = "k", queue.High, append([]byte{0xc4, 0}, make([]byte, 2000)...)
+		ids = append(ids, b.submit(msgs(3)...)...)
+		ids = append(ids, l.submit(late, msg())...)
+		ids = append(ids, b.submit(keyed)...)
+		ids = append(ids, l.submit(msgs(3)...)...)
+		first := b.submit(high)
+		wants(t, "ready", b.counts().Ready, len(ids)+1)
+
+		w := b.worker("w", long)
+		wantIDs(t, "what goes first", w.claim(1), first...)
+		var got []queue.TaskID
+		for n := 1; len(got) < len(ids); n = n%17 + 3 {
+			claimed := w.claim(n)
+			if len(claimed) == 0 {
+				t.Fatalf("%d of %d are claimed, and there is nothing to claim", len(got), len(ids))
+			}
+			got = append(got, claimed...)
+		}
+		wantIDs(t, "claimed", got, ids...)
+		w.take(0, append(dones(got), done(first[0]))...)
+		b.gone()
+	})
+}
+
+func dones(ids []queue.TaskID) (ends []store.End) {
+	for _, id := range ids {
+		ends = append(ends, done(id))
+	}
+	return ends
+}
+
+// TestWhoListensHearsOfWhatComesAfterTheArrivals takes the last arrival, and no more than there
+// are: what comes then must not wait for the one who took them.
+func TestWhoListensHearsOfWhatComesAfterTheArrivals(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l, ids := b.piled(5)
+		busy := b.worker("busy", long)
+		wantIDs(t, "claimed", busy.claim(len(ids)), ids...)
+		b.worker("idle", long)
+		id := l.submit(msg())[0]
+		bell := b.s.Bell()
+		t.Cleanup(func() { _ = bell.Close() })
+		r, ok, err := bell.Wait(b.ctx(), line, "idle", time.Second)
+		if err != nil || !ok || r.Task == nil || r.Task.ID != id {
+			t.Errorf("over the bell came %+v, %v, %v; want task %v", r, ok, err, id)
+		}
+	})
+}
+
+// TestSomebodyIsRungForArrivals: a worker with room finds arrivals by its heartbeat, and
+// one that takes all it has room for passes the word on.
+func TestSomebodyIsRungForArrivals(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.piled(20)
+		w := b.worker("w", long)
+		wants(t, "a claim finds something", w.beat().Claim, true)
+		w.claim(110) // ready:1 is empty, and arrivals are left
+		wants(t, "a claim finds something", w.beat().Claim, true)
+		b.worker("idle", long)
+		w.claim(1)
+		wants(t, "entries on the bell", b.rdb.LLen(b.ctx(), root+"bell").Val(), 1)
+	})
+}
+
+func TestAnArrivalThatIsSentTwiceRunsOnce(t *testing.T) {
+	for what, claimed := range map[string]int{"in one claim": 0, "claimed already": 104, "and what came after it": 106} {
+		t.Run(what, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				_, ids := b.piled(5)
+				entry := b.rdb.LRange(b.ctx(), root+"arrivals", 3, 3).Val()
+				w := b.worker("w", long)
+				w.take(0, dones(w.claim(claimed))...)
+				b.rdb.RPush(b.ctx(), root+"arrivals", entry)
+				wantIDs(t, "claimed", w.claim(200), ids[claimed:]...)
+				w.take(0, dones(ids[claimed:])...)
+				b.gone()
+			})
+		})
+	}
+}
+
+// TestAnArrivalWhoseReplyIsLost: it is claimed and done by the time at which it is sent
+// again, and there are no arrivals any more.
+func TestAnArrivalWhoseReplyIsLost(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l, ids := b.piled(4)
+		batch := l.batch(msg())
+		again := *batch
+		again.Arrivals = store.OpenArrivals(root)
+		if _, err := b.s.Submit(b.ctx(), batch); err != nil {
+			t.Fatal(err)
+		}
+		w := b.worker("w", long)
+		claimed := w.claim(200)
+		wantIDs(t, "claimed", claimed, append(ids, batch.Items[0].Msg.ID)...)
+		w.take(0, dones(claimed)...)
+		if _, err := b.s.Submit(b.ctx(), &again); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, "tasks that are left", len(w.claim(10)), 0)
+		b.gone()
+	})
+}
+
+func TestAnArrivalCanBeLookedAtAwaitedAndCancelled(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		_, ids := b.piled(30)
+		seen, awaited, off := ids[110], ids[115], ids[120]
+		// Whatever becomes of it, a copy must not run.
+		copies := b.rdb.LRange(b.ctx(), root+"arrivals", 15, 20).Val()
+		b.rdb.RPush(b.ctx(), root+"arrivals", copies)
+		k := b.look(line, seen)
+		if k.State != queue.StateReady || k.Message == nil || k.Message.Type != "t" {
+			t.Errorf("an arrival looks like %+v", k)
+		}
+		wants(t, "one that never was", b.state(queue.NewTaskID(0)), queue.StateUnknown)
+
+		st, err := b.s.Open(b.ctx(), line, awaited, "addr")
+		if err != nil || !st.Waits {
+			t.Fatalf("to wait for an arrival: %+v, %v", st, err)
+		}
+		a, err := b.s.Cancel(b.ctx(), "q", 0, "token", queue.Cancellation{}, []queue.TaskID{off, queue.NewTaskID(0)})
+		if err != nil || a[0] != store.AnswerBefore || a[1] != store.AnswerLate {
+			t.Fatalf("cancelling an arrival and what never was: %q, %v", a, err)
+		}
+		wants(t, "the cancelled one", b.state(off), queue.StateUnknown)
+		b.rdb.RPush(b.ctx(), root+"arrivals", copies)
+
+		w := b.worker("w", long)
+		var want []queue.TaskID
+		for _, id := range ids {
+			if id != off && id != awaited {
+				want = append(want, id)
+			}
+		}
+		want = append(want, awaited) // of two copies the later one counts
+		wantIDs(t, "claimed", w.claim(200), want...)
+		var ends []store.End
+		for _, id := range want {
+			if id == awaited {
+				ends = append(ends, ended(queue.VerdictDone, id, queue.StateSucceeded))
+			} else {
+				ends = append(ends, done(id))
+			}
+		}
+		w.take(0, ends...)
+		log, err := b.s.ReadLog(b.ctx(), store.ReplyKey("q", 0, "addr"), "", 10)
+		if err != nil || len(log) != 1 {
+			t.Errorf("%d outcomes were sent to who waits, want 1: %v", len(log), err)
+		}
+		b.gone()
+	})
+}
+
+// TestNothingOfArrivalsIsLeftWhenTheLastIsCancelled: no claim comes by then.
+func TestNothingOfArrivalsIsLeftWhenTheLastIsCancelled(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		_, ids := b.piled(3)
+		a, err := b.s.Cancel(b.ctx(), "q", 0, "token", queue.Cancellation{}, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range a {
+			if got != store.AnswerBefore {
+				t.Errorf("task %d: %c", i, got)
+			}
+		}
+		b.gone()
+	})
+}
+
+func TestAFullRedisRefusesArrivalsAndGivesThemOut(t *testing.T) {
+	t.Parallel()
+	r := redistest.Start(t)
+	b := newBed(t, r.Client(), nil, r)
+	l, ids := b.piled(20)
+	w := b.worker("w", long)
+	if err := b.rdb.ConfigSet(b.ctx(), "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.s.Submit(b.ctx(), l.batch(msg())); !errors.Is(err, queue.ErrStoreFull) {
+		t.Errorf("a full Redis says %v, want ErrStoreFull", err)
+	}
+	a, err := b.s.Cancel(b.ctx(), "q", 0, "token", queue.Cancellation{}, ids[110:111])
+	if err != nil || a[0] != store.AnswerBefore {
+		t.Errorf("cancelling an arrival on a full Redis: %q, %v", a, err)
+	}
+	wants(t, "claimed", len(w.claim(200)), len(ids)-1)
+}
+
+func TestAnAuditKnowsArrivals(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		_, ids := b.piled(30)
+		audit := func(repair bool) (kinds []string, n store.Audited) {
+			n, err := b.s.AuditIn(context.Background(), store.AuditOptions{Repair: repair, Found: func(f store.Finding) {
+				kinds = append(kinds, string(f.Damage)+" "+f.Key)
+			}}, 1<<20, 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wants(t, "tasks", n.Tasks, int64(len(ids)))
+			return kinds, n
+		}
+		if kinds, n := audit(false); len(kinds) > 0 || n.Unsure > 0 {
+			t.Errorf("where nothing is wrong an audit finds %v, and is unsure of %d", kinds, n.Unsure)
+		}
+		b.rdb.LPush(b.ctx(), root+"ready:1", ids[100][:]) // whose id is the first arrival
+		if kinds, _ := audit(true); strings.Join(kinds, ",") != "twice "+root+"tasks" {
+			t.Errorf("a task that is ready and has arrived: %v", kinds)
+		}
+		if kinds, _ := audit(false); len(kinds) > 0 {
+			t.Errorf("after the repair: %v", kinds)
+		}
+		w := b.worker("w", long)
+		wants(t, "claimed", len(w.claim(200)), len(ids))
+	})
+}
