@@ -71,10 +71,14 @@ const numberBase = 1_000_000_000_000_000
 const arrivalsStep = 1000
 
 // settle stores those of the ids whose messages are among the arrivals, and returns how
-// many there were.
-func (s *Store) settle(ctx context.Context, root string, ids ...string) (n int, err error) {
+// many there were. If they are to be forgotten those that stand there go.
+func (s *Store) settle(ctx context.Context, root string, forget bool, ids ...string) (n int, err error) {
+	gone := ""
+	if forget {
+		gone = "1"
+	}
 	for cursor := "0"; ; {
-		args := append(settleScript.args(root), cursor, arrivalsStep)
+		args := append(settleScript.args(root), cursor, arrivalsStep, gone)
 		for _, id := range ids {
 			args = append(args, id)
 		}

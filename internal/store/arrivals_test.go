@@ -227,6 +227,32 @@ func TestAnArrivalCanBeLookedAtAwaitedAndCancelled(t *testing.T) {
 	})
 }
 
+// TestAForgottenTaskIsNotTwiceAmongTheArrivals: a cancelled one's id may stand there yet.
+func TestAForgottenTaskIsNotTwiceAmongTheArrivals(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.piled(5)
+		key := func() *queue.Message {
+			m := msg()
+			m.Key = "k"
+			return m
+		}
+		id := b.submit(key())[0]
+		wants(t, "cancelled", b.cancel("watcher.1", id)[0], store.AnswerBefore)
+		b.rdb.LPush(b.ctx(), root+"arrivals", id[:]) // as in a list that is too long to take it out
+		if err := b.s.Forget(b.ctx(), "q", id); err != nil {
+			t.Fatal(err)
+		}
+		b.submit(key())
+		n := 0
+		for _, claimed := range b.worker("w", long).claim(200) {
+			if claimed == id {
+				n++
+			}
+		}
+		wants(t, "times the task was claimed", n, 1)
+	})
+}
+
 // TestNothingOfArrivalsIsLeftWhenTheLastIsCancelled: no claim comes by then.
 func TestNothingOfArrivalsIsLeftWhenTheLastIsCancelled(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {

@@ -147,7 +147,7 @@ func (s *Store) messages(ctx context.Context, root string, ids []string) ([]any,
 	if len(missing) == 0 {
 		return msgs, nil
 	}
-	if n, err := s.settle(ctx, root, missing...); err != nil || n == 0 {
+	if n, err := s.settle(ctx, root, false, missing...); err != nil || n == 0 {
 		return msgs, err
 	}
 	msgs, err = s.rdb.HMGet(ctx, root+"tasks", ids...).Result()
@@ -216,7 +216,8 @@ func (s *Store) Forget(ctx context.Context, name string, id queue.TaskID) error 
 			return s.explain(err)
 		}
 	}
-	return nil
+	_, err = s.settle(ctx, root, true, field)
+	return err
 }
 
 // Wishes is one subscription to the wishes that concern any number of consumers.

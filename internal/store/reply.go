@@ -132,7 +132,7 @@ func (s *Store) Open(ctx context.Context, l Line, id queue.TaskID, addr string) 
 	}
 	r, err := ask()
 	if err == nil && len(r) == 2 && r[0] == "maybe" {
-		if _, err = s.settle(ctx, l.root, string(id[:])); err == nil {
+		if _, err = s.settle(ctx, l.root, false, string(id[:])); err == nil {
 			r, err = ask() // a worker may have claimed it before it was settled
 		}
 	}
