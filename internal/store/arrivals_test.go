@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/cenote-go/cenote/internal/redistest"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
@@ -180,9 +182,9 @@ func TestAnArrivalWhoseReplyIsLost(t *testing.T) {
 func TestAnArrivalCanBeLookedAtAwaitedAndCancelled(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		_, ids := b.piled(30)
-		seen, awaited, off := ids[110], ids[115], ids[120]
+		seen, awaited, off := ids[110], ids[115], ids[130] // the last one's number is passed by none
 		// Whatever becomes of it, a copy must not run.
-		copies := b.rdb.LRange(b.ctx(), root+"arrivals", 15, 20).Val()
+		copies := b.rdb.LRange(b.ctx(), root+"arrivals", 15, 30).Val()
 		b.rdb.RPush(b.ctx(), root+"arrivals", copies)
 		k := b.look(line, seen)
 		if k.State != queue.StateReady || k.Message == nil || k.Message.Type != "t" {
@@ -225,6 +227,73 @@ func TestAnArrivalCanBeLookedAtAwaitedAndCancelled(t *testing.T) {
 		}
 		b.gone()
 	})
+}
+
+// secondly does something before the second script is sent.
+type secondly struct {
+	scripts int
+	do      func()
+}
+
+func (s *secondly) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *secondly) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (s *secondly) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "evalsha") {
+			if s.scripts++; s.scripts == 2 {
+				s.do()
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// TestAnArrivalThatIsClaimedWhileItIsLookedFor is in none of the places at the time at which
+// each is looked at.
+func TestAnArrivalThatIsClaimedWhileItIsLookedFor(t *testing.T) {
+	for what, look := range map[string]func(b *bed, s *store.Store, id queue.TaskID){
+		"look": func(b *bed, s *store.Store, id queue.TaskID) {
+			k, err := s.Look(b.ctx(), line, id)
+			if err != nil || k.State != queue.StateRunning {
+				b.t.Errorf("it is %v, %v; want it to run", k.State, err)
+			}
+		},
+		"open": func(b *bed, s *store.Store, id queue.TaskID) {
+			st, err := s.Open(b.ctx(), line, id, "addr")
+			if err != nil || !st.Waits {
+				b.t.Errorf("to wait for it: %+v, %v", st, err)
+			}
+		},
+		"cancel": func(b *bed, s *store.Store, id queue.TaskID) {
+			a, err := s.Cancel(b.ctx(), "q", 0, "token", queue.Cancellation{}, []queue.TaskID{id})
+			if err != nil || a[0] != store.AnswerWait {
+				b.t.Errorf("cancelling it: %q, %v", a, err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				_, ids := b.piled(9)
+				w := b.worker("w", long)
+				watched := redis.NewClient(b.rdb.Options())
+				t.Cleanup(func() { _ = watched.Close() })
+				s, err := store.New(watched)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hook := &secondly{do: func() { w.claim(200) }}
+				if what == "cancel" { // the first script comes after the messages were asked for
+					hook.scripts = 1
+				}
+				watched.AddHook(hook)
+				look(b, s, ids[105])
+			})
+		})
+	}
 }
 
 // TestAForgottenTaskIsNotTwiceAmongTheArrivals: a cancelled one's id may stand there yet.
