@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"strconv"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Arrivals is what a producer knows of a partition's arrivals: a list where a lone plain
@@ -53,10 +55,9 @@ func (s *Store) arrive(ctx context.Context, b *Batch) error {
 	e := append(a.entry[:0], it.Msg.ID[:]...)
 	e = append(strconv.AppendUint(e, numberBase+b.Number, 10), b.From...)
 	e = append(append(e, ' '), it.Wire...)
-	n, err := s.rdb.RPushX(ctx, a.key, e).Result()
-	if a.open, a.entry = n > 0, e; cap(e) > 1<<16 {
-		a.entry = nil
-	}
+	cmd := redis.NewIntCmd(ctx, "rpushx", a.key, e)
+	err := s.process(ctx, a.key, cmd)
+	a.open, a.entry = cmd.Val() > 0, e
 	return s.explain(err)
 }
 

@@ -125,14 +125,14 @@ func (s *Store) whole(args []any) []any {
 func (s *Store) run(ctx context.Context, sc *script, args []any) ([]string, error) {
 	args = s.whole(args)
 	cmd := redis.NewStringSliceCmd(ctx, args...)
-	err := s.process(ctx, cmd)
+	err := s.process(ctx, args[3].(string), cmd)
 	for _, by := range [...]string{sc.byText, "EVAL"} {
 		if err == nil || !isNoScript(err) && !isMisread(err) {
 			break
 		}
 		args[0], args[1] = by, sc.src
 		cmd = redis.NewStringSliceCmd(ctx, args...)
-		err = s.process(ctx, cmd)
+		err = s.process(ctx, args[3].(string), cmd)
 	}
 	args[0], args[1] = sc.byDigest, sc.sha
 	return cmd.Val(), s.explain(err)
@@ -148,11 +148,11 @@ func isMisread(err error) bool {
 func (s *Store) runInt(ctx context.Context, sc *script, args []any) (int64, error) {
 	args = s.whole(args)
 	cmd := redis.NewIntCmd(ctx, args...)
-	err := s.process(ctx, cmd)
+	err := s.process(ctx, args[3].(string), cmd)
 	if isNoScript(err) {
 		args[0], args[1] = sc.byText, sc.src
 		cmd = redis.NewIntCmd(ctx, args...)
-		err = s.process(ctx, cmd)
+		err = s.process(ctx, args[3].(string), cmd)
 	}
 	return cmd.Val(), s.explain(err)
 }
@@ -161,11 +161,11 @@ func (s *Store) runInt(ctx context.Context, sc *script, args []any) (int64, erro
 func (s *Store) runText(ctx context.Context, sc *script, args []any) (string, error) {
 	args = s.whole(args)
 	cmd := redis.NewCmd(ctx, args...)
-	err := s.process(ctx, cmd)
+	err := s.process(ctx, args[3].(string), cmd)
 	if isNoScript(err) {
 		args[0], args[1] = sc.byText, sc.src
 		cmd = redis.NewCmd(ctx, args...)
-		err = s.process(ctx, cmd)
+		err = s.process(ctx, args[3].(string), cmd)
 	}
 	if err != nil {
 		return "", s.explain(err)
@@ -173,14 +173,14 @@ func (s *Store) runText(ctx context.Context, sc *script, args []any) (string, er
 	return cmd.Text()
 }
 
-// process sends a script. A client of a cluster would send it four times to a master
+// process sends a command that concerns the key. A client of a cluster would send it four times to a master
 // that does not answer, each time for as long as its read timeout, before anybody
 // looked whether there is another by now; here once is enough.
-func (s *Store) process(ctx context.Context, cmd redis.Cmder) error {
+func (s *Store) process(ctx context.Context, key string, cmd redis.Cmder) error {
 	if s.cluster == nil {
 		return s.rdb.Process(ctx, cmd)
 	}
-	master, err := s.master(ctx, cmd.Args()[3].(string))
+	master, err := s.master(ctx, key)
 	if err == nil {
 		err = master.Process(ctx, cmd)
 	}
