@@ -38,9 +38,9 @@ type lane struct {
 	short atomic.Bool // replicas have not confirmed the trip under way
 
 	// owned by who makes round trips
-	number   uint64 // of the last trip
-	arrivals store.Arrivals
-	renewed  time.Time // when a trip renewed what Redis knows of that
+	number   uint64         // of the last trip
+	arrivals store.Arrivals // what is known of them
+	renewed  time.Time      // when a trip renewed what Redis knows of that
 }
 
 func newLane(s *store.Store, from string, at place, kind queue.Kind, patience time.Duration) *lane {

@@ -238,6 +238,9 @@ func TestASecondCrashMakesATaskRunAlone(t *testing.T) {
 		if r.Alone || r.Drain {
 			t.Errorf("still alone: %+v", r)
 		}
+		if again := busy.again(5, done(poison)); again.Alone || len(again.Tasks) != 1 {
+			t.Errorf("the same turn again, of one ordinary task: %+v", again)
+		}
 	})
 }
 
