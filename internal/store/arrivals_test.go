@@ -296,6 +296,24 @@ func TestAnArrivalThatIsClaimedWhileItIsLookedFor(t *testing.T) {
 	}
 }
 
+// TestNothingOfArrivalsIsLeftOfAQueueThatIsDropped: what tells copies apart would never
+// expire, since no claim comes.
+func TestNothingOfArrivalsIsLeftOfAQueueThatIsDropped(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		if _, err := b.s.Declare(b.ctx(), "q", queue.Layout{Kind: queue.KindList, Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		_, ids := b.piled(5)
+		b.open(ids[104], "watcher")
+		b.worker("w", long).claim(103)
+		wants(t, "keys that tell copies apart", b.rdb.Exists(b.ctx(), root+"came", root+"settled").Val(), 2)
+		if err := b.s.Drop(b.ctx(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		b.gone()
+	})
+}
+
 // TestAForgottenTaskIsNotTwiceAmongTheArrivals: a cancelled one's id may stand there yet.
 func TestAForgottenTaskIsNotTwiceAmongTheArrivals(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {

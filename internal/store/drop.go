@@ -16,7 +16,7 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 	for part := range layout.Partitions {
 		root := Root(name, uint16(part)) //nolint:gosec // at most MaxPartitions
 		keys := make([]string, 0, 12)
-		for _, k := range []string{"conf", "tasks", "notes", "faults", "ready:0", "ready:1", "ready:2", "arrivals", "due", "bundled", "dead", "alone", "bell", "alive", "clock", "turn", "watch"} {
+		for _, k := range []string{"conf", "tasks", "notes", "faults", "ready:0", "ready:1", "ready:2", "arrivals", "came", "settled", "due", "bundled", "dead", "alone", "bell", "alive", "clock", "turn", "watch"} {
 			keys = append(keys, root+k)
 		}
 		if err := s.rdb.Unlink(ctx, keys...).Err(); err != nil {

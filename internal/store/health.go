@@ -156,7 +156,7 @@ func (s *Store) Try(ctx context.Context) (err error) {
 	l, addr := NewLine(name, 0, ""), "doctor"
 	defer func() {
 		keys := []string{l.taken(addr), l.base + "run:" + addr, l.base + "from:" + addr, ReplyKey(name, 0, addr)}
-		for _, k := range []string{"tasks", "ready:1", "arrivals", "alive", "bell"} {
+		for _, k := range []string{"tasks", "ready:1", "alive", "bell"} {
 			keys = append(keys, l.base+k)
 		}
 		err = errors.Join(err, s.explain(s.rdb.Unlink(context.WithoutCancel(ctx), keys...).Err()))

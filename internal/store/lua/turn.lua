@@ -419,7 +419,10 @@ if timed or rare then risen = promote(line) end
 if group ~= '' then risen = risen + promote(root) end
 
 if claims and rare then
-  for _, list in ipairs({'ready:0', 'ready:1', 'arrivals', 'ready:2'}) do pop(list) end
+  pop('ready:0')
+  pop('ready:1')
+  if coming then pop('arrivals') end
+  pop('ready:2')
   if group ~= '' and #ids < want then
     local got = redis.call('XREADGROUP', 'GROUP', group, 'cenote', 'COUNT', want - #ids, 'NOACK', 'STREAMS', root .. 'stream', '>')
     if got then
