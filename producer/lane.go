@@ -51,6 +51,7 @@ func newLane(s *store.Store, from string, at place, kind queue.Kind, patience ti
 type trip struct {
 	items []store.Item // those of the first call, then those of the second, ...
 	bytes int
+	bulk  bool // a call has several: they are better off by a script, see store.Arrivals
 
 	done  chan struct{}  // closed when the two below are set; nil if they were set by post
 	there map[int]string // by item: what was there before
@@ -130,7 +131,7 @@ func (l *lane) post(ctx context.Context, here bool, items ...store.Item) submiss
 	}
 	if here && !l.busy && len(l.waiting) == 0 {
 		t := l.begin()
-		t.items = append(t.items, items...)
+		t.items, t.bulk = append(t.items, items...), len(items) > 1
 		l.busy = true
 		l.trips.Add(1)
 		l.mu.Unlock()
@@ -176,7 +177,7 @@ func (l *lane) join(items []store.Item) submission {
 		l.waiting = append(l.waiting, t)
 	}
 	s := submission{lane: l, trip: t, first: len(t.items)}
-	t.items = append(t.items, items...)
+	t.items, t.bulk = append(t.items, items...), t.bulk || len(items) > 1
 	t.bytes += bytes
 	return s
 }
@@ -245,7 +246,10 @@ func (l *lane) close() {
 // carry makes the round trip t.
 func (l *lane) carry(ctx context.Context, t *trip) {
 	l.number++
-	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items, Arrivals: &l.arrivals}
+	b := store.Batch{Queue: l.at.queue, Partition: l.at.partition, Kind: l.kind, From: l.from, Number: l.number, Items: t.items}
+	if !t.bulk {
+		b.Arrivals = &l.arrivals
+	}
 	if now := time.Now(); now.Sub(l.renewed) >= store.RenewEvery {
 		b.Renew, l.renewed = true, now
 	}

@@ -123,9 +123,14 @@ func (s *cenoteSession) Work(_ context.Context, concurrency int) (worker, error)
 	return &cenoteWorker{tally: t, cancel: cancel, life: life}, nil
 }
 
-// Left counts the tasks that exist: waiting, delayed, running or dead.
+// Left counts the tasks that exist, waiting, delayed, running or dead; some of those that
+// have arrived twice.
 func (s *cenoteSession) Left(ctx context.Context, rdb *redis.Client) (int64, error) {
-	return rdb.HLen(ctx, "cenote:{"+queueName+"}:tasks").Result()
+	const root = "cenote:{" + queueName + "}:"
+	pipe := rdb.Pipeline()
+	stored, arrived := pipe.HLen(ctx, root+"tasks"), pipe.LLen(ctx, root+"arrivals")
+	_, err := pipe.Exec(ctx)
+	return stored.Val() + arrived.Val(), err
 }
 
 func (s *cenoteSession) Latency(ctx context.Context, n int) (latencies, error) {

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -181,15 +182,23 @@ func replaceWorker(b *bench, _ *cutter) {
 	old.endsWell()
 }
 
-// pileUp submits one task after the other, faster than the workers work: where a backlog
-// is long tasks come without a script.
+// pileUp submits task by task, at first alone and then with others, faster than the workers
+// work: where a backlog is long tasks come without a script.
 func pileUp(b *bench, knife *cutter) {
 	b.t.Helper()
-	for i := 0; i < 500 && !knife.done(); i++ {
-		if _, err := b.load.submit(job{Micros: 20_000}); err != nil {
-			b.t.Error(err)
+	submit := func(n int) {
+		for i := 0; i < n && !knife.done(); i++ {
+			if _, err := b.load.submit(job{Micros: 20_000}); err != nil {
+				b.t.Error(err)
+			}
 		}
 	}
+	submit(250)
+	var callers sync.WaitGroup
+	for range 5 {
+		callers.Go(func() { submit(50) })
+	}
+	callers.Wait()
 	if !b.load.wait() {
 		b.giveUp("a task that came without a script has no outcome")
 	}

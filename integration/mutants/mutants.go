@@ -98,7 +98,7 @@ var mutants = []mutant{
 		name: "a lone submission sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"if known or sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end",
+			"if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end",
 			"sent(root .. 'from:' .. ARGV[1], ARGV[2])",
 		}},
 		tests: storeTests,
@@ -106,9 +106,45 @@ var mutants = []mutant{
 	{
 		name: "what came without a script and was claimed is submitted by one",
 		edits: []edit{{
-			lua + "submit.lua",
-			"if known or sent(",
-			"if sent(",
+			lua + "_refused.lua",
+			"return came(root, from) >= 32 * number or ",
+			"return false and ",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a late copy of what arrivals have refused runs",
+		edits: []edit{{
+			lua + "_refused.lua",
+			"passed(root, from, 32 * number + 31)\n",
+			"\n",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a turn without room for a whole entry puts the rest of it behind all that waits",
+		edits: []edit{{
+			lua + "turn.lua",
+			"redis.call('RPUSH', root .. 'ready:1', unpack(ids, want + 1))",
+			"redis.call('RPUSH', root .. 'arrivals', unpack(ids, want + 1))",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "places of tasks that were claimed stay among the arrivals",
+		edits: []edit{{
+			lua + "_accept.lua",
+			"if places > 0 then redis.call('LPOP', root .. 'arrivals', places) end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "to wait for one task loses those that came in one entry with it",
+		edits: []edit{{
+			lua + "settle.lua",
+			"        entry = id\n",
+			"        entry = wanted[id] and id or ''\n",
 		}},
 		tests: storeTests,
 	},
@@ -125,8 +161,8 @@ var mutants = []mutant{
 		name: "a copy of a message that was settled runs",
 		edits: []edit{{
 			lua + "_accept.lua",
-			"if not settled or ",
-			"if true or ",
+			"        if settled then\n",
+			"        if false then\n",
 		}},
 		tests: storeTests,
 	},
@@ -152,8 +188,8 @@ var mutants = []mutant{
 		name: "a batch sent again is stored again",
 		edits: []edit{{
 			lua + "submit.lua",
-			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1')",
-			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1') and false",
+			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == 'r') or known",
+			"local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == 'r') and false",
 		}},
 		tests: storeTests,
 	},

@@ -2,64 +2,131 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Arrivals is what a producer knows of a partition's arrivals: a list where a lone plain
-// task can be put by a bare command, which takes Redis a fraction of what a script takes.
+// Arrivals is what a producer knows of a partition's arrivals: a list where plain tasks
+// can be put by a bare command, which takes Redis a fraction of what a script takes.
 //
 // The arrivals stand behind `ready:1`, so that nobody has to be woken for what comes there:
 // whoever is to hear of the tasks before it has. They begin when a script submits where the
 // backlog is long. From then on everything ordinary that comes waits behind them, until
 // they are claimed to the last; RPUSHX does nothing to a list that is not there.
-// An entry is an id, like those in `ready:1`, or a message in full, which becomes
-// a task like any other when a worker claims it, or somebody wants to wait for it or
-// call it off. If its number then is not above that of the producer's last message that came
-// so, it was sent twice.
+//
+// An entry is an id, like those in `ready:1`; or the messages of tasks that were submitted
+// together, in full, followed by an empty entry for each of them but the first, so that
+// the list is as long as there are tasks. They become tasks like any other when a worker
+// claims them, or somebody wants to wait for one of them or call it off. If their number
+// then is not above that of the producer's last ones that came so, they were sent twice.
 //
 // It is for one goroutine at a time. The zero value knows of no arrivals.
 type Arrivals struct {
-	open  bool   // they were there a moment ago
-	key   string // where, if they were
-	entry []byte // room for one
+	open bool   // they were there a moment ago
+	key  string // where, if they were
+	room []byte // for entries
+	args []any  // for a command
 }
 
-// submitLone submits a batch of one plain task to a list.
-func (s *Store) submitLone(ctx context.Context, b *Batch) error {
-	a, known := b.Arrivals, "1"
-	if a != nil && a.open && len(b.Items[0].Wire) <= longMessage {
-		if err := s.arrive(ctx, b); a.open || err != nil {
-			return err
-		}
-		known = "2"
-	}
-	root, it := Root(b.Queue, b.Partition), &b.Items[0]
+// submitLone submits a batch of one plain task to a list by a script.
+func (s *Store) submitLone(ctx context.Context, b *Batch, refused bool) error {
+	root, a, it := Root(b.Queue, b.Partition), b.Arrivals, &b.Items[0]
 	args := append(submitScript.args(root), b.From, b.Number, it.Msg.ID[:], it.Wire)
 	if a == nil {
 		_, err := s.runInt(ctx, submitScript, args)
 		return err
 	}
-	r, err := s.runInt(ctx, submitScript, append(args, known))
-	if a.open = r == 1 && err == nil; a.open {
-		a.key = root + "arrivals"
+	known := "1"
+	if refused {
+		known = "2"
 	}
+	r, err := s.runInt(ctx, submitScript, append(args, known))
+	a.learn(root, r == 1 && err == nil)
 	return err
 }
 
-// arrive puts a task behind the arrivals, if they are open then. Of a command that is
+// learn puts down whether there are arrivals.
+func (a *Arrivals) learn(root string, open bool) {
+	if a.open = open; open {
+		a.key = root + "arrivals"
+	}
+}
+
+// bare tells a batch that needs no script.
+func (b *Batch) bare() bool {
+	for i := range b.Items {
+		if it := &b.Items[i]; len(it.Wire) > longMessage || !it.plain() {
+			return false
+		}
+	}
+	return true
+}
+
+// arrive puts a batch behind the arrivals, if they are open then. Of a command that is
 // sent twice the first counts.
 func (s *Store) arrive(ctx context.Context, b *Batch) error {
-	a, it := b.Arrivals, &b.Items[0]
-	e := append(a.entry[:0], it.Msg.ID[:]...)
-	e = append(strconv.AppendUint(e, numberBase+b.Number, 10), b.From...)
-	e = append(append(e, ' '), it.Wire...)
-	cmd := redis.NewIntCmd(ctx, "rpushx", a.key, e)
+	a := b.Arrivals
+	args := b.appendEntries(append(a.args[:0], "rpushx", a.key))
+	cmd := redis.NewIntCmd(ctx, args...)
 	err := s.process(ctx, a.key, cmd)
-	a.open, a.entry = cmd.Val() > 0, e
+	a.open = cmd.Val() > 0
+	clear(args)
+	a.args = args
 	return s.explain(err)
 }
+
+// appendEntries appends a batch's tasks to the arguments of a command, a few in an entry, and
+// behind each entry the places for its tasks.
+func (b *Batch) appendEntries(args []any) []any {
+	size := 0
+	for i := range b.Items {
+		size += len(b.Items[i].Wire) + entryOverhead
+	}
+	room := slices.Grow(b.Arrivals.room[:0], size+(len(b.Items)/entryTasks+1)*(19+len(b.From)))
+	number := numberBase + b.Number*entriesMost
+	for items := range slices.Chunk(b.Items, entryTasks) {
+		begin := len(room)
+		room = strconv.AppendUint(room, number, 10)
+		room = append(room, hexDigits[len(items)>>4], hexDigits[len(items)&15])
+		room = append(append(room, b.From...), ' ')
+		number++
+		for i := range items {
+			it := &items[i]
+			room = append(room, it.Msg.ID[:]...)
+			room = binary.BigEndian.AppendUint16(room, uint16(len(it.Wire))) //nolint:gosec // at most longMessage
+			room = append(room, it.Wire...)
+		}
+		args = append(args, room[begin:])
+		for range len(items) - 1 {
+			args = append(args, place)
+		}
+	}
+	if cap(room) <= keepRoom {
+		b.Arrivals.room = room
+	}
+	return args
+}
+
+const hexDigits = "0123456789abcdef"
+
+// entryOverhead is how many bytes of an entry are a task's besides its message.
+const entryOverhead = 18
+
+// place keeps the place of a task whose message is in the entry before it.
+var place any = ""
+
+// keepRoom is how large a room for entries is kept from one batch to the next.
+const keepRoom = 64 << 10
+
+// entryTasks is how many tasks share an entry: the more, the less each costs, and the
+// more are stored at once when the first of them is claimed.
+const entryTasks = 32
+
+// entriesMost is how many entries a batch may have, as in _refused.lua.
+const entriesMost = (MaxBatch + entryTasks - 1) / entryTasks
 
 // longMessage is above how many bytes a message goes through Lua as seldom as can be, as
 // in _long.lua: it comes by a script.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/cenote-go/cenote/queue"
 )
 
-// loner submits one task after the other, as a producer does that knows of arrivals.
+// loner submits as a producer does that knows of arrivals.
 type loner struct {
 	b        *bed
 	from     string
@@ -22,20 +23,35 @@ type loner struct {
 	arrivals store.Arrivals
 }
 
-func (l *loner) batch(m *queue.Message) *store.Batch {
+func (l *loner) batch(ms ...*queue.Message) *store.Batch {
 	l.number++
-	batch := newBatch(queue.KindList, l.number, m)
+	batch := newBatch(queue.KindList, l.number, ms...)
 	batch.From, batch.Arrivals = l.from, &l.arrivals
 	return batch
 }
 
+// submit submits one task after the other.
 func (l *loner) submit(ms ...*queue.Message) (ids []queue.TaskID) {
 	l.b.t.Helper()
 	for _, m := range ms {
-		if _, err := l.b.s.Submit(l.b.ctx(), l.batch(m)); err != nil {
-			l.b.t.Fatal(err)
-		}
-		ids = append(ids, m.ID)
+		ids = append(ids, l.together(m)...)
+	}
+	return ids
+}
+
+// together submits them in one batch.
+func (l *loner) together(ms ...*queue.Message) []queue.TaskID {
+	l.b.t.Helper()
+	batch := l.batch(ms...)
+	if _, err := l.b.s.Submit(l.b.ctx(), batch); err != nil {
+		l.b.t.Fatal(err)
+	}
+	return batchIDs(batch)
+}
+
+func batchIDs(b *store.Batch) (ids []queue.TaskID) {
+	for i := range b.Items {
+		ids = append(ids, b.Items[i].Msg.ID)
 	}
 	return ids
 }
@@ -99,6 +115,84 @@ func TestWhatComesWithoutAScriptIsClaimedInItsTurn(t *testing.T) {
 	})
 }
 
+func TestWhatArrivesTogetherIsClaimedInItsTurn(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l := &loner{b: b, from: "loner"}
+		ids := append(l.together(msgs(60)...), l.together(msgs(60)...)...) // so many begin the arrivals
+		wants(t, "messages that came by a script", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 120)
+		for _, n := range []int{2, 33, 1, 70, 31, 65} {
+			ids = append(ids, l.together(msgs(n)...)...)
+			ids = append(ids, b.submit(msg())...) // another's, by a script
+		}
+		wants(t, "messages that came by a script", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 126)
+		wants(t, "ready", b.counts().Ready, len(ids))
+		w := b.worker("w", long)
+		var got []queue.TaskID
+		for n := 1; len(got) < len(ids); n = n*7%41 + 1 {
+			got = append(got, w.claim(n)...)
+			wants(t, "ready", b.counts().Ready, len(ids)-len(got))
+		}
+		wantIDs(t, "claimed", got, ids...)
+		w.take(0, dones(got)...)
+		b.gone()
+	})
+}
+
+// TestATaskThatArrivedWithOthers: what is done to it is not done to them.
+func TestATaskThatArrivedWithOthers(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l, ids := b.piled(1)
+		ids = append(ids, l.together(msgs(40)...)...)
+		seen, awaited, off := ids[105], ids[110], ids[130]
+		copies := b.rdb.LRange(b.ctx(), root+"arrivals", 2, -1).Val()
+		k := b.look(line, seen)
+		if k.State != queue.StateReady || k.Message == nil || k.Message.Type != "t" {
+			t.Errorf("it looks like %+v", k)
+		}
+		wants(t, "messages that are stored", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 101)
+		if st, err := b.s.Open(b.ctx(), line, awaited, "addr"); err != nil || !st.Waits {
+			t.Fatalf("to wait for it: %+v, %v", st, err)
+		}
+		wants(t, "messages that are stored, with those of an entry", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 133)
+		wants(t, "cancelled", b.cancel("watcher.1", off)[0], store.AnswerBefore)
+		wants(t, "the cancelled one", b.state(off), queue.StateUnknown)
+		wants(t, "ready", b.counts().Ready, len(ids)-1)
+		b.rdb.RPush(b.ctx(), root+"arrivals", copies) // as if they had been sent twice
+
+		w := b.worker("w", long)
+		wantIDs(t, "claimed", w.claim(200), slices.Concat(ids[:130], ids[131:])...)
+	})
+}
+
+// TestACopyOfWhatArrivalsHaveRefused comes late, by a connection that was given up, when
+// there are arrivals again: a script has stored those tasks by then.
+func TestACopyOfWhatArrivalsHaveRefused(t *testing.T) {
+	for what, n := range map[string]int{"one": 1, "several": 40} {
+		t.Run(what, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				l, _ := b.piled(1)
+				late, w := l.batch(msgs(n)...), b.worker("w", long)
+				copied := *late
+				copied.Arrivals = store.OpenArrivals(root)
+				w.take(0, dones(w.claim(200))...)
+				b.gone()
+				if _, err := b.s.Submit(b.ctx(), late); err != nil { // its entry is refused
+					t.Fatal(err)
+				}
+				w.take(0, dones(w.claim(200))...)
+				other := &loner{b: b, from: "other"}
+				ids := other.submit(msgs(105)...)
+				before := b.rdb.LLen(b.ctx(), root+"arrivals").Val()
+				if _, err := b.s.Submit(b.ctx(), &copied); err != nil { // and so it arrives
+					t.Fatal(err)
+				}
+				wants(t, "arrivals", b.rdb.LLen(b.ctx(), root+"arrivals").Val(), before+int64(n))
+				wantIDs(t, "claimed", w.claim(200), ids...)
+			})
+		})
+	}
+}
+
 func dones(ids []queue.TaskID) (ends []store.End) {
 	for _, id := range ids {
 		ends = append(ends, done(id))
@@ -159,24 +253,28 @@ func TestAnArrivalThatIsSentTwiceRunsOnce(t *testing.T) {
 // TestAnArrivalWhoseReplyIsLost: it is claimed and done by the time at which it is sent
 // again, and there are no arrivals any more.
 func TestAnArrivalWhoseReplyIsLost(t *testing.T) {
-	everywhere(t, func(t *testing.T, b *bed) {
-		l, ids := b.piled(4)
-		batch := l.batch(msg())
-		again := *batch
-		again.Arrivals = store.OpenArrivals(root)
-		if _, err := b.s.Submit(b.ctx(), batch); err != nil {
-			t.Fatal(err)
-		}
-		w := b.worker("w", long)
-		claimed := w.claim(200)
-		wantIDs(t, "claimed", claimed, append(ids, batch.Items[0].Msg.ID)...)
-		w.take(0, dones(claimed)...)
-		if _, err := b.s.Submit(b.ctx(), &again); err != nil {
-			t.Fatal(err)
-		}
-		wants(t, "tasks that are left", len(w.claim(10)), 0)
-		b.gone()
-	})
+	for what, n := range map[string]int{"one": 1, "several": 70} {
+		t.Run(what, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				l, ids := b.piled(4)
+				batch := l.batch(msgs(n)...)
+				again := *batch
+				again.Arrivals = store.OpenArrivals(root)
+				if _, err := b.s.Submit(b.ctx(), batch); err != nil {
+					t.Fatal(err)
+				}
+				w := b.worker("w", long)
+				claimed := w.claim(200)
+				wantIDs(t, "claimed", claimed, append(ids, batchIDs(batch)...)...)
+				w.take(0, dones(claimed)...)
+				if _, err := b.s.Submit(b.ctx(), &again); err != nil {
+					t.Fatal(err)
+				}
+				wants(t, "tasks that are left", len(w.claim(10)), 0)
+				b.gone()
+			})
+		})
+	}
 }
 
 func TestAnArrivalCanBeLookedAtAwaitedAndCancelled(t *testing.T) {
@@ -378,7 +476,8 @@ func TestAFullRedisRefusesArrivalsAndGivesThemOut(t *testing.T) {
 
 func TestAnAuditKnowsArrivals(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
-		_, ids := b.piled(30)
+		l, ids := b.piled(30)
+		ids = append(ids, l.together(msgs(50)...)...)
 		audit := func(repair bool) (kinds []string, n store.Audited) {
 			n, err := b.s.AuditIn(context.Background(), store.AuditOptions{Repair: repair, Found: func(f store.Finding) {
 				kinds = append(kinds, string(f.Damage)+" "+f.Key)

@@ -287,7 +287,7 @@ func everyVerb(b *bed) {
 func everyVerbOfArrivals(b *bed) {
 	b.t.Helper()
 	l := &loner{b: b, from: "loner"}
-	arrived := l.submit(msgs(104)...)[101:]
+	arrived := append(l.submit(msgs(102)...)[101:], l.together(msgs(3)...)...)
 	wants(b.t, "an arrival", b.state(arrived[0]), queue.StateReady)
 	b.open(arrived[1], "watcher")
 	wants(b.t, "cancelled", b.cancel("watcher.2", arrived[2])[0], store.AnswerBefore)

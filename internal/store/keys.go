@@ -28,7 +28,7 @@ func linkKey(name string) string { return prefix + "link:" + name }
 //	notes           HASH  id -> priority, attempts, crashes, expiry; fresh ordinary tasks have none
 //	faults          HASH  id -> outcome of the last failed attempt
 //	ready:<p>       LIST  ids that wait; p is 0 (high), 1 or 2
-//	arrivals        LIST  ids that wait behind ready:1, and messages that came without a script
+//	arrivals        LIST  ids that wait behind ready:1, and entries with messages that came without a script
 //	due             ZSET  ids by ms: scheduled and retrying; several in one member are a bundle
 //	bundled         STR   how many more ids than members due has
 //	dead            ZSET  ids by ms: given up
@@ -46,8 +46,8 @@ func linkKey(name string) string { return prefix + "link:" + name }
 //	answer:<id>     STR   what became of such a wish, for a minute
 //	reply:<p>       STREAM outcomes for producer p; also the channel that hints at them
 //	from:<p>        STR   the number of producer p's last batch
-//	came            HASH  producer -> number of its last message that came without a script; expires after the arrivals
-//	settled         SET   ids of messages that came so and were stored before their turn; expires after the arrivals
+//	came            HASH  producer -> number of its last entry that came without a script; expires after the arrivals
+//	settled         SET   ids of tasks that came so and were stored before their turn; expires after the arrivals
 //	common:<hash>   STR   an argument that many tasks share (partition 0 only); expires
 //	stream, groups  STREAM, SET  a stream queue's tasks and consumer groups
 //	seen:<id>       STR   a keyed task of a stream was submitted

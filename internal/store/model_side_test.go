@@ -260,21 +260,37 @@ func (u *dump) arrive() {
 	settled := u.settled
 	seen := map[queue.TaskID]bool{}
 	for _, e := range u.arrivals {
-		id := idOf(e)
-		if len(e) > 16 {
-			number, _ := strconv.Atoi(e[17:32])
-			if number <= u.came || settled[id] || seen[id] {
-				u.copies++
-				continue
+		switch {
+		case len(e) > 16:
+			number, ids := unpacked(e)
+			u.copies -= len(ids) - 1 // the places that are kept for them
+			for _, id := range ids {
+				if number <= u.came || settled[id] || seen[id] {
+					u.copies++
+					continue
+				}
+				seen[id], u.tasks[id] = true, true
+				u.ready[1] = append(u.ready[1], id)
+				u.place(id, "arrivals")
 			}
-			seen[id], u.tasks[id] = true, true
-		} else if len(e) < 16 {
+		case len(e) < 16:
 			u.copies++
-			continue
+		default:
+			u.ready[1] = append(u.ready[1], idOf(e))
+			u.place(idOf(e), "arrivals")
 		}
-		u.ready[1] = append(u.ready[1], id)
-		u.place(id, "arrivals")
 	}
+}
+
+// unpacked returns the number of an entry that came without a script, and its ids.
+func unpacked(e string) (number int, ids []queue.TaskID) {
+	number, _ = strconv.Atoi(e[1:16])
+	_, tasks, _ := strings.Cut(e[18:], " ")
+	for len(tasks) >= 18 {
+		ids = append(ids, idOf(tasks))
+		tasks = tasks[18+int(tasks[16])<<8+int(tasks[17]):]
+	}
+	return number, ids
 }
 
 func (u *dump) place(id queue.TaskID, at string) { u.places[id] = append(u.places[id], at) }

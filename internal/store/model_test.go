@@ -292,7 +292,7 @@ func (w *world) sendNew(items []item, bare bool) {
 	}
 }
 
-// arrive submits a task without a script. Arrivals begin as they do where the backlog
+// arrive submits tasks without a script. Arrivals begin as they do where the backlog
 // is long: with what a script has submitted.
 func (w *world) arrive(t *rapid.T) {
 	w.t = t
@@ -308,7 +308,15 @@ func (w *world) arrive(t *rapid.T) {
 			delete(s.ends, root+"settled")
 		}
 	}
-	w.sendNew([]item{{id: w.freshID(), priority: queue.Normal}}, true)
+	n := 1
+	if rapid.Bool().Draw(t, "several") {
+		n = rapid.SampledFrom([]int{2, 3, 70}).Draw(t, "how many") // in one entry, or in two
+	}
+	items := make([]item, n)
+	for i := range items {
+		items[i] = item{id: w.freshID(), priority: queue.Normal}
+	}
+	w.sendNew(items, true)
 }
 
 // resubmit sends the last batch, or one before, once more, while its number is

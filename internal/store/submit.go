@@ -22,7 +22,7 @@ type Batch struct {
 	Number    uint64 // counted by the producer for each partition: the same number is the same batch
 	Renew     bool   // begin anew the ten minutes for which Redis knows that number; see RenewEvery
 	Items     []Item
-	Arrivals  *Arrivals // what the producer knows of them; nil if every batch is to go by a script
+	Arrivals  *Arrivals // what the producer knows of them; nil if the batch is to go by a script
 }
 
 // RenewEvery is how often a producer that submits is to renew what Redis knows of its last
@@ -47,15 +47,29 @@ func (i *Item) plain() bool {
 // there has an entry for each task of the batch that existed before: its
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
+	knows := b.Arrivals != nil && b.Kind == queue.KindList && !b.Renew && !s.Waits()
+	refused := false
+	if knows && b.Arrivals.open && b.bare() {
+		if err := s.arrive(ctx, b); b.Arrivals.open || err != nil {
+			return nil, err
+		}
+		refused = true
+	}
 	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() && !s.Waits() {
-		return nil, s.submitLone(ctx, b)
+		return nil, s.submitLone(ctx, b, refused)
 	}
-	args := submitScript.args(Root(b.Queue, b.Partition))
-	renew := ""
-	if b.Renew {
-		renew = "1"
+	flag := ""
+	switch {
+	case b.Renew:
+		flag = "r"
+	case refused:
+		flag = "e"
+	case knows:
+		flag = "a"
 	}
-	args = append(slices.Grow(args, 7+2*len(b.Items)), b.From, b.Number, renew, string(b.Kind), 0)
+	root := Root(b.Queue, b.Partition)
+	args := submitScript.args(root)
+	args = append(slices.Grow(args, 7+2*len(b.Items)), b.From, b.Number, flag, string(b.Kind), 0)
 	countAt := len(args) - 1
 	plain := 0
 	for i := range b.Items {
@@ -87,7 +101,10 @@ func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err
 		}
 	}
 	r, err := s.runConfirmed(ctx, submitScript, true, args)
-	if err != nil || len(r) == 0 {
+	if knows {
+		b.Arrivals.learn(root, len(r)%2 == 1)
+	}
+	if err != nil || len(r) < 2 {
 		return nil, err
 	}
 	there = make(map[int]string, len(r)/2)

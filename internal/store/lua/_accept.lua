@@ -1,26 +1,49 @@
--- accept(root, entries): stores the messages that came without a script, in the order in
--- which they came. The entry of each becomes its id, like those of the tasks that
--- stand between them; or '' if it was sent twice, or comes late by a connection that was given up.
+-- accept(root, entries): stores the messages that came without a script. Returns the ids of
+-- the tasks that wait there, in the order in which they came, less those which were sent twice,
+-- or come late by a connection that was given up; and their messages, if it knows them all.
 local function accept(root, entries)
-  local last, stored, settled = {}, {}, nil
-  for i, e in ipairs(entries) do
+  local ids, msgs, n, known = {}, {}, 0, true
+  local last, settled, places = {}, nil, 0
+  local stored, m = {}, 0
+  for _, e in ipairs(entries) do
     if #e > 16 then
-      local id, from, number, msg = unpacked(e)
+      local from, number, tasks = unpacked(e)
+      places = #tasks / 2 - 1
       if settled == nil then settled = redis.call('EXISTS', root .. 'settled') == 1 end
-      entries[i] = ''
       if number > (last[from] or came(root, from)) then
         last[from] = number
-        if not settled or redis.call('SISMEMBER', root .. 'settled', id) == 0 then
-          entries[i], stored[#stored + 1], stored[#stored + 2] = id, id, msg
+        if settled then
+          for k = 1, #tasks, 2 do
+            if redis.call('SISMEMBER', root .. 'settled', tasks[k]) == 0 then
+              n = n + 1
+              ids[n], msgs[n] = tasks[k], tasks[k + 1]
+              redis.call('HSET', root .. 'tasks', ids[n], msgs[n])
+            end
+          end
+        elseif #tasks == 2 then
+          n, m = n + 1, m + 2
+          ids[n], msgs[n] = tasks[1], tasks[2]
+          stored[m - 1], stored[m] = tasks[1], tasks[2]
+        else
+          redis.call('HSET', root .. 'tasks', unpack(tasks))
+          for k = 1, #tasks, 2 do
+            n = n + 1
+            ids[n], msgs[n] = tasks[k], tasks[k + 1]
+          end
         end
       end
+    elseif places > 0 then
+      places = places - 1
+    elseif e ~= '' then
+      n = n + 1
+      ids[n], msgs[n], known = e, '', false
     end
   end
-  for i = 1, #stored, 1000 do
-    redis.call('HSET', root .. 'tasks', unpack(stored, i, math.min(i + 999, #stored)))
+  if places > 0 then redis.call('LPOP', root .. 'arrivals', places) end
+  for i = 1, m, 1000 do
+    redis.call('HSET', root .. 'tasks', unpack(stored, i, math.min(i + 999, m)))
   end
-  for from, number in pairs(last) do
-    redis.call('HSET', root .. 'came', from, string.format('%.0f', number))
-  end
+  for from, number in pairs(last) do passed(root, from, number) end
   if redis.call('EXISTS', root .. 'arrivals') == 0 then outlive(root) end
+  return ids, known and msgs
 end

@@ -3,7 +3,7 @@
 -- which saves them the round trip of a claim; the rest waits in `ready:1`, or behind the
 -- arrivals if there are any. What is on the bell is older than that, and claimed before it. The first
 -- byte of what is handed over says whether more waits ('+') or not ('.'). A long
--- message is claimed.
+-- message is claimed. Returns how many wait where the rest does, 0 if there is none.
 local function hand(line, ids, msgs)
   local n = #ids
   local handed, room = 0, 0
@@ -16,10 +16,11 @@ local function hand(line, ids, msgs)
       redis.call('RPUSH', line .. 'bell', more .. ids[i] .. msgs[i])
     end
   end
-  local list = handed < n and behind(line, 1)
+  local list, waiting = handed < n and behind(line, 1), 0
   for i = handed + 1, n, 1000 do
-    redis.call('RPUSH', line .. list, unpack(ids, i, math.min(i + 999, n)))
+    waiting = redis.call('RPUSH', line .. list, unpack(ids, i, math.min(i + 999, n)))
   end
   if most > 0 and handed < n then mark(line) end
   if handed < room then ring(line, room - handed) end
+  return waiting
 end

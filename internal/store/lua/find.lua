@@ -9,9 +9,13 @@
 --@include _unpacked
 local got, _, cursor = page(KEYS[1] .. 'arrivals', tonumber(ARGV[1]), tonumber(ARGV[2]))
 for _, e in ipairs(got) do
-  if #e > 16 and string.sub(e, 1, 16) == ARGV[3] then
-    local id, from, number, msg = unpacked(e)
-    if number > came(KEYS[1], from) and redis.call('SISMEMBER', KEYS[1] .. 'settled', id) == 0 then return {'0', msg} end
+  if #e > 16 and string.find(e, ARGV[3], 1, true) then
+    local from, number, tasks = unpacked(e)
+    for i = 1, #tasks, 2 do
+      if tasks[i] == ARGV[3] and number > came(KEYS[1], from) and redis.call('SISMEMBER', KEYS[1] .. 'settled', ARGV[3]) == 0 then
+        return {'0', tasks[i + 1]}
+      end
+    end
   end
 end
 return {cursor, ''}

@@ -10,6 +10,7 @@
 --   is no id}. Of `tasks` every entry is '+'.
 -- Moves no task.
 --@include _page
+--@include _unpacked
 local line, name, kind, cursor, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = line .. name
 if redis.call('TYPE', key).ok ~= kind then return {'0', '0'} end
@@ -28,7 +29,8 @@ if kind == 'list' then
   for i = #got, 1, -1 do
     local e = got[i]
     if name == 'arrivals' and #e > 16 then
-      out[#out + 1] = '=' .. string.sub(e, 1, 16)
+      local _, _, tasks = unpacked(e)
+      for i = 1, #tasks, 2 do out[#out + 1] = '=' .. tasks[i] end
       e = ''
     end
     if name == 'bell' or string.sub(name, 1, 6) == 'taken:' then e = #e > 16 and string.sub(e, 2, 17) or '' end

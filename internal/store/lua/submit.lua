@@ -1,7 +1,8 @@
 -- submit: stores a batch of new tasks. All or nothing.
 -- KEYS 1 the partition's root
 -- ARGV 1 producer  2 the number of this batch among the producer's to this
---      partition  3 '1' if the time for which that is known begins anew
+--      partition  3 'r' if the time for which that is known begins anew, 'a' if the producer
+--      knows of arrivals, 'e' if the batch was to be among them and they had ended
 --      4 'list' or 'stream'  5 n, plain tasks: n * (id, message)
 --      then m, other tasks: m * (id, message, priority, delay ms, run-at ms,
 --      expire ms, 1 if the id stands for a key, reply address or '',
@@ -9,8 +10,9 @@
 --      or, for a lone plain task of a list: 1 producer  2 number  3 id  4 message, and
 --      if the producer knows of arrivals 5 '1', or '2' if the task was to be one of them
 --      and they had ended
--- Returns the others that were there before: k * (position from 1, outcome or ''); to
--- a lone task 1 if the next one may be among the arrivals, see arrivals.go, else 0.
+-- Returns the others that were there before: k * (position from 1, outcome or ''), and '1'
+-- after them if the producer knows of arrivals and the next batch may be among them, see
+-- arrivals.go; to a lone task 1 if the next one may, else 0.
 -- Moves: unknown -> ready (or running, over the bell), unknown -> scheduled.
 -- Replay: a batch whose number is not above the last one's was sent again because
 -- its reply was lost, or comes late by a connection that was given up; nothing is
@@ -20,22 +22,25 @@
 --@include _sent
 --@include _came
 --@include _outlive
+--@include _refused
+--@include _begin
 -- A lone plain task of a list comes first and does without what the rest needs:
 -- defining it would take longer than storing the task. It returns a number, which
 -- takes a third of the time of an empty table.
 local lone, waiting = #ARGV <= 5, 0
 if lone then
   local root, id = KEYS[1], ARGV[3]
-  local known = ARGV[5] == '2' and (came(root, ARGV[1]) >= tonumber(ARGV[2]) or redis.call('SISMEMBER', root .. 'settled', id) == 1)
-  if known or sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end
+  if ARGV[5] == '2' then
+    if arrived(root, ARGV[1], tonumber(ARGV[2]), id) then return 0 end
+    refused(root, ARGV[1], tonumber(ARGV[2]))
+  end
+  if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end
   redis.call('HSET', root .. 'tasks', id, ARGV[4])
   -- Where something waits already, whoever is to hear of it has.
   if redis.call('RPUSHX', root .. 'arrivals', id) > 0 then return 1 end
   waiting = redis.call('RPUSH', root .. 'ready:1', id)
   if waiting > 100 and ARGV[5] then -- they would not last long where less waits
-    redis.call('RPOP', root .. 'ready:1')
-    redis.call('RPUSH', root .. 'arrivals', id)
-    outlive(root)
+    begin(root)
     return 1
   end
   if waiting > 1 and #ARGV[4] <= long then return 0 end
@@ -60,8 +65,10 @@ end
 --@include _behind
 --@include _hand
 --@include _watch
-local root, stream = KEYS[1], ARGV[4] == 'stream'
-local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == '1')
+local root, knows, stream = KEYS[1], ARGV[3] == 'a' or ARGV[3] == 'e', ARGV[4] == 'stream'
+local known = ARGV[3] == 'e' and arrived(root, ARGV[1], tonumber(ARGV[2]), ARGV[6])
+local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == 'r') or known
+if ARGV[3] == 'e' and not known then refused(root, ARGV[1], tonumber(ARGV[2])) end
 local tasks = root .. 'tasks'
 
 local ids, msgs = {}, {}
@@ -160,7 +167,7 @@ if stream then
     for _, line in ipairs(lines) do ring(line, #ids) end
   end
 else
-  if #ids > 0 then hand(root, ids, msgs) end
+  if #ids > 0 then waiting = hand(root, ids, msgs) end
   if listed > 0 then ring(root, listed) end
 end
 if soonest then
@@ -169,5 +176,13 @@ if soonest then
   if tonumber(head[2]) >= soonest then
     for _, line in ipairs(lines) do ring(line, 1) end
   end
+end
+if knows then
+  local open = redis.call('EXISTS', root .. 'arrivals') == 1
+  if not open and waiting > 100 then
+    begin(root)
+    open = true
+  end
+  if open then there[#there + 1] = '1' end
 end
 return there

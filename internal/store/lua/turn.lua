@@ -321,6 +321,24 @@ if claims then
   end
 end
 
+-- Of what came in one entry there may be more than there is room for: the rest goes
+-- before all the others.
+local function take_arrived(entries)
+  local list, found = accept(root, entries)
+  local n = #ids
+  if not found then
+    take(list)
+  elseif n == 0 then
+    ids, msgs = list, found
+  else
+    for i = 1, #list do ids[n + i], msgs[n + i] = list[i], found[i] end
+  end
+  if #ids > want then
+    redis.call('RPUSH', root .. 'ready:1', unpack(ids, want + 1))
+    for i = #ids, want + 1, -1 do ids[i], msgs[i] = nil, nil end
+  end
+end
+
 -- What is ready goes before what only now falls due.
 local function pop(list)
   while #ids < want do
@@ -328,8 +346,11 @@ local function pop(list)
     -- as text if that is there: to make one of a number takes as long as a call
     local got = redis.call('LPOP', line .. list, room == want and ARGV[4] or room)
     if not got then return end
-    if list == 'arrivals' then accept(root, got) end
-    take(got)
+    if list == 'arrivals' then
+      take_arrived(got)
+    else
+      take(got)
+    end
     if #got < room then return end
   end
 end
