@@ -152,8 +152,8 @@ var mutants = []mutant{
 		name: "what comes twice without a script runs twice",
 		edits: []edit{{
 			lua + "_accept.lua",
-			"if number > (last[from] or came(root, from)) then",
-			"if true then",
+			"if #tasks > 0 and number > (last[from] or came(root, from)) then",
+			"if #tasks > 0 then",
 		}},
 		tests: storeTests,
 	},

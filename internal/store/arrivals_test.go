@@ -164,6 +164,22 @@ func TestATaskThatArrivedWithOthers(t *testing.T) {
 	})
 }
 
+// TestWhatIsNoEntry was put among the arrivals by somebody else's mistake: it stops nobody.
+func TestWhatIsNoEntry(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		l, ids := b.piled(1)
+		whole := l.together(msgs(3)...)
+		entry := b.rdb.LIndex(b.ctx(), root+"arrivals", 2).Val()
+		b.rdb.RPush(b.ctx(), root+"arrivals", strings.Repeat("x", 17), strings.Repeat("9", 40), "1000000000009999ff ", "short",
+			strings.Replace(entry[:len(entry)-1], "loner", "other", 1)) // whose last message is cut off
+		ids = append(append(ids, whole...), l.together(msgs(2)...)...)
+		wants(t, "one that never was", b.state(queue.NewTaskID(0)), queue.StateUnknown)
+		wants(t, "cancelling that", b.cancel("watcher.1", queue.NewTaskID(0))[0], store.AnswerLate)
+		w := b.worker("w", long)
+		wantIDs(t, "claimed", w.claim(200), slices.Concat(ids[:len(ids)-2], whole[:2], ids[len(ids)-2:])...)
+	})
+}
+
 // TestACopyOfWhatArrivalsHaveRefused comes late, by a connection that was given up, when
 // there are arrivals again: a script has stored those tasks by then.
 func TestACopyOfWhatArrivalsHaveRefused(t *testing.T) {

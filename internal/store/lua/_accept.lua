@@ -8,9 +8,9 @@ local function accept(root, entries)
   for _, e in ipairs(entries) do
     if #e > 16 then
       local from, number, tasks = unpacked(e)
-      places = #tasks / 2 - 1
+      places = math.max(#tasks / 2 - 1, 0)
       if settled == nil then settled = redis.call('EXISTS', root .. 'settled') == 1 end
-      if number > (last[from] or came(root, from)) then
+      if #tasks > 0 and number > (last[from] or came(root, from)) then
         last[from] = number
         if settled then
           for k = 1, #tasks, 2 do

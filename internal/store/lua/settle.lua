@@ -19,12 +19,21 @@ for i = 4, #ARGV do wanted[ARGV[i]] = true end
 local got, first, cursor = page(root .. 'arrivals', tonumber(ARGV[1]), tonumber(ARGV[2]))
 local n = 0
 local function put(index, entry) redis.call('LSET', root .. 'arrivals', first + index - 1, entry) end
+
+-- may_have(e): a few ids are looked for in an entry before it is taken apart, which most
+-- need not be.
+local function may_have(e)
+  for i = 4, #ARGV do
+    if #ARGV > 12 or string.find(e, ARGV[i], 1, true) then return true end
+  end
+  return false
+end
+
 for k = #got, 1, -1 do
-  if #got[k] > 16 then
+  if #got[k] > 16 and may_have(got[k]) then
+    local from, number, tasks = unpacked(got[k])
     local hit = false
-    for i = 4, #ARGV do hit = hit or string.find(got[k], ARGV[i], 19, true) end
-    local from, number, tasks
-    if hit then from, number, tasks = unpacked(got[k]) end
+    for i = 1, #tasks, 2 do hit = hit or wanted[tasks[i]] end
     local live = hit and number > came(root, from)
     for i = 1, hit and #tasks or 0, 2 do
       local id, entry = tasks[i], ''
