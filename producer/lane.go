@@ -51,7 +51,7 @@ func newLane(s *store.Store, from string, at place, kind queue.Kind, patience ti
 type trip struct {
 	items []store.Item // those of the first call, then those of the second, ...
 	bytes int
-	bulk  bool // a call has several: they are better off by a script, see store.Arrivals
+	bulk  bool // a call has several: few trips carry them, so that what a claim of arrivals costs more is not worth it
 
 	done  chan struct{}  // closed when the two below are set; nil if they were set by post
 	there map[int]string // by item: what was there before

@@ -106,16 +106,16 @@ var mutants = []mutant{
 	{
 		name: "what came without a script and was claimed is submitted by one",
 		edits: []edit{{
-			lua + "_refused.lua",
-			"return came(root, from) >= 32 * number or ",
-			"return false and ",
+			lua + "_arrived.lua",
+			"if came(root, from) >= 32 * number or ",
+			"if false and ",
 		}},
 		tests: storeTests,
 	},
 	{
 		name: "a late copy of what arrivals have refused runs",
 		edits: []edit{{
-			lua + "_refused.lua",
+			lua + "_arrived.lua",
 			"passed(root, from, 32 * number + 31)\n",
 			"\n",
 		}},

@@ -31,20 +31,17 @@ type Arrivals struct {
 	args []any  // for a command
 }
 
-// submitLone submits a batch of one plain task to a list by a script.
-func (s *Store) submitLone(ctx context.Context, b *Batch, refused bool) error {
-	root, a, it := Root(b.Queue, b.Partition), b.Arrivals, &b.Items[0]
+// submitLone submits a batch of one plain task to a list by a script, which is told by the
+// flag what the producer knows of arrivals; "" if that does not matter.
+func (s *Store) submitLone(ctx context.Context, b *Batch, flag string) error {
+	root, it := Root(b.Queue, b.Partition), &b.Items[0]
 	args := append(submitScript.args(root), b.From, b.Number, it.Msg.ID[:], it.Wire)
-	if a == nil {
+	if flag == "" {
 		_, err := s.runInt(ctx, submitScript, args)
 		return err
 	}
-	known := "1"
-	if refused {
-		known = "2"
-	}
-	r, err := s.runInt(ctx, submitScript, append(args, known))
-	a.learn(root, r == 1 && err == nil)
+	r, err := s.runInt(ctx, submitScript, append(args, flag))
+	b.Arrivals.learn(root, r == 1 && err == nil)
 	return err
 }
 
@@ -125,7 +122,7 @@ const keepRoom = 64 << 10
 // more are stored at once when the first of them is claimed.
 const entryTasks = 32
 
-// entriesMost is how many entries a batch may have, as in _refused.lua.
+// entriesMost is how many entries a batch may have, as in _arrived.lua.
 const entriesMost = (MaxBatch + entryTasks - 1) / entryTasks
 
 // longMessage is above how many bytes a message goes through Lua as seldom as can be, as

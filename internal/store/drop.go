@@ -15,7 +15,7 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 	}
 	for part := range layout.Partitions {
 		root := Root(name, uint16(part)) //nolint:gosec // at most MaxPartitions
-		keys := make([]string, 0, 12)
+		keys := make([]string, 0, 20)
 		for _, k := range []string{"conf", "tasks", "notes", "faults", "ready:0", "ready:1", "ready:2", "arrivals", "came", "settled", "due", "bundled", "dead", "alone", "bell", "alive", "clock", "turn", "watch"} {
 			keys = append(keys, root+k)
 		}

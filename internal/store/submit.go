@@ -48,24 +48,21 @@ func (i *Item) plain() bool {
 // position, and its outcome if it has one already, else an empty string.
 func (s *Store) Submit(ctx context.Context, b *Batch) (there map[int]string, err error) {
 	knows := b.Arrivals != nil && b.Kind == queue.KindList && !b.Renew && !s.Waits()
-	refused := false
-	if knows && b.Arrivals.open && b.bare() {
-		if err := s.arrive(ctx, b); b.Arrivals.open || err != nil {
-			return nil, err
-		}
-		refused = true
-	}
-	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() && !s.Waits() {
-		return nil, s.submitLone(ctx, b, refused)
-	}
 	flag := ""
 	switch {
 	case b.Renew:
 		flag = "r"
-	case refused:
-		flag = "e"
 	case knows:
 		flag = "a"
+	}
+	if knows && b.Arrivals.open && b.bare() {
+		if err := s.arrive(ctx, b); b.Arrivals.open || err != nil {
+			return nil, err
+		}
+		flag = "e"
+	}
+	if len(b.Items) == 1 && !b.Renew && b.Kind == queue.KindList && b.Items[0].plain() && !s.Waits() {
+		return nil, s.submitLone(ctx, b, flag)
 	}
 	root := Root(b.Queue, b.Partition)
 	args := submitScript.args(root)

@@ -1,10 +1,10 @@
--- unpacked(e): the producer, the number and the tasks (id, message, id, message, ...) of
--- an entry that came without a script, see arrivals.go. Of one that was cut off they are
--- those in front; it must not stop who comes upon it.
 local function listed(ok, ...)
   if ok then return {...} end
 end
 
+-- unpacked(e): the producer, the number and the tasks (id, message, id, message, ...) of
+-- an entry that came without a script, see arrivals.go. Of one that was cut off they are
+-- those in front; it must not stop who comes upon it.
 local function unpacked(e)
   local byte, sub = string.byte, string.sub
   local space = #e > 18 and string.find(e, ' ', 19, true) or #e

@@ -30,7 +30,7 @@ if kind == 'list' then
     local e = got[i]
     if name == 'arrivals' and #e > 16 then
       local _, _, tasks = unpacked(e)
-      for i = 1, #tasks, 2 do out[#out + 1] = '=' .. tasks[i] end
+      for k = 1, #tasks, 2 do out[#out + 1] = '=' .. tasks[k] end
       e = ''
     end
     if name == 'bell' or string.sub(name, 1, 6) == 'taken:' then e = #e > 16 and string.sub(e, 2, 17) or '' end

@@ -8,8 +8,7 @@
 --      expire ms, 1 if the id stands for a key, reply address or '',
 --      group whose outcome is replied or '')
 --      or, for a lone plain task of a list: 1 producer  2 number  3 id  4 message, and
---      if the producer knows of arrivals 5 '1', or '2' if the task was to be one of them
---      and they had ended
+--      if the producer knows of arrivals 5 'a' or 'e' as in 3 above
 -- Returns the others that were there before: k * (position from 1, outcome or ''), and '1'
 -- after them if the producer knows of arrivals and the next batch may be among them, see
 -- arrivals.go; to a lone task 1 if the next one may, else 0.
@@ -22,7 +21,7 @@
 --@include _sent
 --@include _came
 --@include _outlive
---@include _refused
+--@include _arrived
 --@include _begin
 -- A lone plain task of a list comes first and does without what the rest needs:
 -- defining it would take longer than storing the task. It returns a number, which
@@ -30,10 +29,7 @@
 local lone, waiting = #ARGV <= 5, 0
 if lone then
   local root, id = KEYS[1], ARGV[3]
-  if ARGV[5] == '2' then
-    if arrived(root, ARGV[1], tonumber(ARGV[2]), id) then return 0 end
-    refused(root, ARGV[1], tonumber(ARGV[2]))
-  end
+  if ARGV[5] == 'e' and arrived(root, ARGV[1], tonumber(ARGV[2]), id) then return 0 end
   if sent(root .. 'from:' .. ARGV[1], ARGV[2]) then return 0 end
   redis.call('HSET', root .. 'tasks', id, ARGV[4])
   -- Where something waits already, whoever is to hear of it has.
@@ -68,7 +64,6 @@ end
 local root, knows, stream = KEYS[1], ARGV[3] == 'a' or ARGV[3] == 'e', ARGV[4] == 'stream'
 local known = ARGV[3] == 'e' and arrived(root, ARGV[1], tonumber(ARGV[2]), ARGV[6])
 local again = sent(root .. 'from:' .. ARGV[1], ARGV[2], ARGV[3] == 'r') or known
-if ARGV[3] == 'e' and not known then refused(root, ARGV[1], tonumber(ARGV[2])) end
 local tasks = root .. 'tasks'
 
 local ids, msgs = {}, {}
