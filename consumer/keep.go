@@ -147,7 +147,7 @@ func (p *port) lapse(life int) {
 	p.ends = p.ends[:0]
 	clear(p.belled)
 	clear(p.told[:])
-	p.resync = false
+	p.resync, p.open = false, false
 	if s.emptying == p {
 		s.emptying = nil
 	}

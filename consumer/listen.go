@@ -62,8 +62,8 @@ func (p *port) listen(ctx context.Context) {
 				if room = !s.shut && s.held <= s.size+s.lent+s.ahead.want; !room {
 					p.rung = true
 					s.hungry(p) // the line takes its turn when a slot is free
-				} else if !rung.More {
-					p.claimSoon()
+				} else if !rung.More && s.spare() > 0 {
+					p.claimIn(soon)
 				}
 			}
 		}
@@ -101,7 +101,7 @@ func (p *port) ready(ctx context.Context) (name string, ok bool) {
 		}
 		// While a resync is asked for or under way nothing may come over the bell, or
 		// both would bring it.
-		if p.signed && p.dry && s.spare() > 0 && s.emptying == nil && !p.resync && !p.resyncs {
+		if p.signed && p.dry && !p.open && s.spare() > 0 && s.emptying == nil && !p.resync && !p.resyncs {
 			s.listening++
 			p.listens = true
 			return p.consumer, true
@@ -134,17 +134,18 @@ func (p *port) lost(patience time.Duration) {
 	p.lanes.Broadcast()
 }
 
-// claimSoon makes the port claim after a moment unless a turn does so before.
+// claimIn makes the port claim after a moment unless a turn does so before.
 // w.slots.mu is held.
-func (p *port) claimSoon() {
-	if p.later == nil && p.w.slots.spare() > 0 {
-		p.later = time.AfterFunc(soon, func() {
-			p.w.slots.mu.Lock()
-			p.later = nil
-			p.w.slots.mu.Unlock()
-			p.rouse()
-		})
+func (p *port) claimIn(d time.Duration) {
+	if p.later != nil {
+		return
 	}
+	p.later = time.AfterFunc(d, func() {
+		p.w.slots.mu.Lock()
+		p.later, p.open = nil, false
+		p.w.slots.mu.Unlock()
+		p.rouse()
+	})
 }
 
 func (p *port) closeBell() {

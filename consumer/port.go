@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/cenote-go/cenote/internal/run"
+	"github.com/cenote-go/cenote/internal/stepback"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -26,6 +27,9 @@ const (
 	// soon is how long a worker that was handed a task waits before it claims more:
 	// usually the end of that task comes first and claims along.
 	soon = time.Millisecond
+	// back is after how long a worker comes back at the latest that is the only one to
+	// hear of new tasks: long enough for the producers' next trip.
+	back = 2 * time.Millisecond
 )
 
 // port is where a worker meets one line: it claims there, tells what became of
@@ -46,6 +50,8 @@ type port struct {
 	life     int     // counts incarnations
 	served   float64 // tasks claimed, by weight
 	dry      bool    // the line had less than was asked for: the bell will tell
+	plenty   bool    // the last claim brought all that it asked for
+	open     bool    // what is new is not rung for: the port comes back and finds it
 	stuck    bool    // its last turn has failed so far: Redis, or its node, is away
 	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
@@ -112,8 +118,21 @@ func (p *port) lane(ctx context.Context, index int) {
 	for p.prepare(ctx, &t, &life) {
 		sent := time.Now()
 		reply, err := p.take(ctx, &t)
-		p.absorb(&t, life, reply, time.Since(sent), err)
+		if p.absorb(&t, life, reply, time.Since(sent), err) {
+			p.stepBack()
+		}
 	}
+}
+
+// stepBack lets the crew run what a turn has brought, so that the next one tells of more
+// than the first few: tasks that take next to nothing are done by then. It ends when
+// no more of them end, or it has taken long enough.
+func (p *port) stepBack() {
+	stepback.While(func() int {
+		p.w.slots.mu.Lock()
+		defer p.w.slots.mu.Unlock()
+		return len(p.ends)
+	})
 }
 
 // prepare waits until there is something to tell or to ask for, and fills in t.
@@ -146,6 +165,7 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 	t.Empty = s.empty()
 	t.Listens = p.listens
 	t.Quiet = s.stopped
+	t.Returns = want > 0 && n > 0 && s.ahead.short()
 	t.Resync = p.resync
 	p.resyncs = p.resyncs || p.resync
 	p.resync, p.poke = false, false
@@ -177,6 +197,9 @@ func (p *port) due(s *slots) bool {
 	}
 	if p.telling == 0 && len(p.ends) > 0 {
 		return true // only a claim is under way: do not make the one who waits wait
+	}
+	if !p.plenty {
+		return len(p.ends) >= claimMost // a second turn would claim next to nothing
 	}
 	return len(p.ends) >= worthwhile
 }
@@ -221,8 +244,9 @@ func (p *port) yield(t *store.Turn) {
 	}
 }
 
-// absorb books what a turn brought and sets its tasks going.
-func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) {
+// absorb books what a turn brought and sets its tasks going. It reports whether there
+// are any.
+func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) bool {
 	s := &p.w.slots
 	s.mu.Lock()
 	p.under--
@@ -242,7 +266,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 			p.lapse(life)
 		}
 		s.mu.Unlock()
-		return
+		return false
 	}
 	p.told[t.Lane], p.toldAt, p.stuck = t.Number, time.Now(), false
 	for _, e := range t.Ends {
@@ -262,6 +286,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	}
 	if t.Want > 0 && s.emptying == nil {
 		s.charge(p, len(r.Tasks))
+		p.plenty = len(r.Tasks) >= t.Want
 		if len(r.Tasks) < t.Want && !p.rung {
 			p.dry = true
 		}
@@ -271,6 +296,12 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 			q.lanes.Signal()
 			q.bells.Signal()
 		}
+	}
+	if t.Want > 0 || r.Open {
+		p.open = r.Open
+	}
+	if r.Open {
+		p.claimIn(back)
 	}
 	if r.Wake >= 0 {
 		p.wakeIn(r.Wake)
@@ -298,12 +329,13 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		for _, j := range jobs {
 			j.(*delivery).giveBack()
 		}
-		return
+		return false
 	}
 	p.start(jobs)
 	if trim {
 		p.trim()
 	}
+	return len(jobs) > 0
 }
 
 // start hands jobs to the crew.

@@ -122,6 +122,9 @@ func (a *pace) ran(took time.Duration, bytes int) {
 	a.bytes += bytes
 }
 
+// short reports whether tasks take so little time that some end before long.
+func (a *pace) short() bool { return a.trip > 0 && a.each < soon }
+
 // turned books a round trip and sets want.
 func (a *pace) turned(trip time.Duration, size, most int) {
 	if a.trip == 0 {

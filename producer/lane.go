@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cenote-go/cenote/internal/stepback"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -188,7 +188,7 @@ func (l *lane) run() {
 		// The callers' contexts bound their waits, not the round trip that their tasks
 		// share; that is bounded by the Redis client's own timeouts.
 		l.carry(context.Background(), l.next())
-		stepBack()
+		l.stepBack()
 		if !l.more() {
 			return
 		}
@@ -198,18 +198,16 @@ func (l *lane) run() {
 // stepBack lets the callers whom a trip has woken run, so that who submits one task after
 // the other comes along with the very next trip. Otherwise callers fall into two halves, one
 // of which waits while the other is on its way, and each trip is half as large as it
-// could be. Each step lets some run who are ready, and takes next to nothing if nobody
-// is. A program that keeps its processors busy steps back once: the rest of the
-// time goes to others anyway.
-func stepBack() {
-	const steps, most = 5, 100 * time.Microsecond
-	begin := time.Now()
-	for range steps {
-		runtime.Gosched()
-		if time.Since(begin) > most {
-			return
+// could be.
+func (l *lane) stepBack() {
+	stepback.While(func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.waiting) == 0 {
+			return 0
 		}
-	}
+		return len(l.waiting[0].items)
+	})
 }
 
 // more reports whether a trip waits. If not, who made round trips is done with it.

@@ -15,7 +15,9 @@ import (
 // The arrivals stand behind `ready:1`, so that nobody has to be woken for what comes there:
 // whoever is to hear of the tasks before it has. They begin when a script submits where the
 // backlog is long. From then on everything ordinary that comes waits behind them, until
-// they are claimed to the last; RPUSHX does nothing to a list that is not there.
+// they are claimed to the last; RPUSHX does nothing to a list that is not there. Where a
+// consumer claims many at once that will take its next turn in a moment, they stay
+// there for that moment: an empty entry keeps them open.
 //
 // An entry is an id, like those in `ready:1`; or the messages of tasks that were submitted
 // together, in full, followed by an empty entry for each of them but the first, so that

@@ -249,6 +249,105 @@ func TestSomebodyIsRungForArrivals(t *testing.T) {
 	})
 }
 
+// flowing returns a worker that has claimed so many tasks at once that the arrivals stay
+// open for it, and a producer that knows of them.
+func (b *bed) flowing() (*worker, *loner) {
+	b.t.Helper()
+	w := b.worker("w", lapses)
+	w.turn.Returns = true
+	b.submit(msgs(40)...)
+	r := w.take(100)
+	wants(b.t, "open", r.Open, true)
+	w.take(100, dones(idsOf(r))...)
+	wants(b.t, "counts", b.counts(), store.Counts{Consumers: 1})
+	l := &loner{b: b, from: "loner"}
+	id := l.submit(msg()) // learns of them
+	wantIDs(b.t, "claimed", w.claim(100), id...)
+	w.take(100, dones(id)...)
+	return w, l
+}
+
+// TestArrivalsStayOpenForWhoComesBack: what comes meanwhile takes no script, and nobody is
+// rung for it.
+func TestArrivalsStayOpenForWhoComesBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		w, l := b.flowing()
+		b.worker("idle", long)
+		for _, n := range []int{1, 7, 50, 3} {
+			ids := l.together(msgs(n)...)
+			wants(t, "messages that came by a script", b.rdb.HLen(b.ctx(), root+"tasks").Val(), 0)
+			wants(t, "ready", b.counts().Ready, n)
+			r := w.take(100)
+			wantIDs(t, "claimed", idsOf(r), ids...)
+			wants(t, "open", r.Open, true)
+			r = w.again(100)
+			wants(t, "claimed again", len(r.Tasks), n)
+			wants(t, "open again", r.Open, true)
+			w.take(100, dones(ids)...)
+		}
+		w.take(0)
+		ids := append(b.submit(msgs(3)...), l.submit(msgs(2)...)...)
+		wants(t, "entries on the bell", b.onBell(root), 0)
+		w.turn.Returns = false
+		r := w.take(100)
+		wantIDs(t, "claimed", idsOf(r), ids...)
+		wants(t, "open", r.Open, false)
+		w.take(0, dones(ids)...)
+		b.gone()
+		l.submit(msg())
+		wants(t, "entries on the bell", b.onBell(root), 1)
+	})
+}
+
+func TestFewTasksDoNotKeepArrivalsOpen(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.submit(msgs(31)...)
+		w := b.worker("w", long)
+		w.turn.Returns = true
+		r := w.take(100)
+		wants(t, "open", r.Open, false)
+		w.take(0, dones(idsOf(r))...)
+		b.gone()
+	})
+}
+
+// TestOthersHearWhenNobodyComesBack: what has come to open arrivals is rung for if who
+// would have found it cannot claim it.
+func TestOthersHearWhenNobodyComesBack(t *testing.T) {
+	for what, leave := range map[string]func(*bed, *worker, *worker){
+		"it signs off": func(b *bed, _, _ *worker) {
+			if _, err := b.s.Leave(b.ctx(), line, "w"); err != nil {
+				b.t.Fatal(err)
+			}
+		},
+		"its lease lapses": func(b *bed, _, idle *worker) {
+			b.pass(lapses)
+			idle.beat()
+		},
+		"it has no room": func(_ *bed, w, _ *worker) { w.take(0) },
+		"it has room for some": func(b *bed, w, _ *worker) {
+			wants(b.t, "claimed", len(w.claim(1)), 1)
+		},
+		"it is to become empty": func(b *bed, w, _ *worker) {
+			lone := b.submit(msg())[0]
+			b.rdb.LRem(b.ctx(), root+"arrivals", 1, lone[:])
+			b.rdb.RPush(b.ctx(), root+"alone", lone[:])
+			wants(b.t, "to become empty", w.take(10).Drain, true)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, b *bed) {
+				w, l := b.flowing()
+				idle := b.worker("idle", long)
+				l.together(msgs(5)...)
+				wants(t, "entries on the bell", b.onBell(root), 0)
+				leave(b, w, idle)
+				wants(t, "entries on the bell", b.onBell(root), 1)
+			})
+		})
+	}
+}
+
 func TestAnArrivalThatIsSentTwiceRunsOnce(t *testing.T) {
 	for what, claimed := range map[string]int{"in one claim": 0, "claimed already": 104, "and what came after it": 106} {
 		t.Run(what, func(t *testing.T) {

@@ -259,8 +259,9 @@ func (d *side) dump() *dump {
 func (u *dump) arrive() {
 	settled := u.settled
 	seen := map[queue.TaskID]bool{}
-	for _, e := range u.arrivals {
+	for i, e := range u.arrivals {
 		switch {
+		case i == 0 && e == "": // it keeps them open
 		case len(e) > 16:
 			number, ids := unpacked(e)
 			u.copies -= len(ids) - 1 // the places that are kept for them

@@ -15,6 +15,7 @@ import (
 type said struct {
 	tasks          []store.Claimed
 	alone, drain   bool
+	open           bool // the arrivals, for this consumer
 	stale, watched []queue.TaskID
 }
 
@@ -26,7 +27,7 @@ func (w *world) take(turn store.Turn, sorted bool) (said, string) {
 		if err != nil {
 			return said{}, err
 		}
-		out := said{r.Tasks, r.Alone, r.Drain, r.Stale, r.Watched}
+		out := said{r.Tasks, r.Alone, r.Drain, r.Open, r.Stale, r.Watched}
 		for i := range out.tasks {
 			out.tasks[i].Wire = nil // a message may have a time in it
 			out.tasks[i].Note.Expires = min(out.tasks[i].Note.Expires, 1)
@@ -131,6 +132,7 @@ func (w *world) turn(t *rapid.T) {
 		Line: line, Consumer: k.name, Lane: rapid.IntRange(0, 1).Draw(t, "lane"), Lease: unit - 30*time.Second,
 		Want:    rapid.IntRange(0, 4).Draw(t, "want"),
 		Listens: rapid.Bool().Draw(t, "listens"),
+		Returns: rapid.Bool().Draw(t, "returns"),
 		Resync:  unknown || rapid.IntRange(0, 5).Draw(t, "resync") == 0,
 	}
 	turn.Empty = left == 0
@@ -238,6 +240,7 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	}
 	w.wants("to run alone", r.alone, lone)
 	w.wants("to become empty", r.drain, drain)
+	w.wants("open", r.open, turn.Returns && !lone && !drain && len(w.sides[0].dump().arrivals) > 0)
 	// The ids of cancelled tasks in a bundle take part in what is drawn from it.
 	if short := len(claimed) + len(lostOnes) - len(r.tasks); short > 0 && short <= len(claimed) && w.cancelledDue(before) {
 		claimed = claimed[:len(claimed)-short]
@@ -267,6 +270,7 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 		w.wants("refused again", again.stale, []queue.TaskID(nil))
 		w.wants("put off again", again.watched, watched)
 		w.wants("alone again", again.alone, r.alone)
+		w.wants("open again", again.open, r.open)
 	}
 	return r
 }

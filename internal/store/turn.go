@@ -23,6 +23,7 @@ type Turn struct {
 	Want     int  // how many tasks to claim
 	Empty    bool // nothing is in flight here and nothing listens to the bell
 	Listens  bool // it waits at the bell
+	Returns  bool // it takes a turn again in a moment, whatever happens: it may be the only one to hear of what comes
 	Quiet    bool // it takes no more tasks
 	Resync   bool // something that came over the bell may have been lost: say all that did
 	Lease    time.Duration
@@ -137,6 +138,7 @@ type TurnReply struct {
 	Tasks   []Claimed
 	Alone   bool           // the one task is to run without neighbours
 	Drain   bool           // a task waits for this consumer to become empty
+	Open    bool           // nobody else hears of what comes: the turn that was announced must be taken
 	Stale   []queue.TaskID // Ends that were refused: not this consumer's tasks (any more)
 	Watched []queue.TaskID // Ends that were put off: somebody waits, send the outcome
 }
@@ -156,11 +158,11 @@ func (t *Turn) args() []any {
 	if t.scratch = t.scratch[:0]; cap(t.scratch) > mostScratch {
 		t.scratch = nil
 	}
-	flags := make([]byte, 0, 4)
+	flags := make([]byte, 0, 5)
 	for _, f := range [...]struct {
 		set  bool
 		flag byte
-	}{{t.Empty, 'e'}, {t.Listens, 'l'}, {t.Quiet, 'q'}, {t.Resync, 's'}} {
+	}{{t.Empty, 'e'}, {t.Listens, 'l'}, {t.Quiet, 'q'}, {t.Resync, 's'}, {t.Returns, 'o'}} {
 		if f.set {
 			flags = append(flags, f.flag)
 		}
@@ -300,7 +302,7 @@ func parseTurn(r []string) (*TurnReply, error) {
 	if len(r) < 7 {
 		return nil, badReply("turn", r)
 	}
-	reply := &TurnReply{Wake: -1, Alone: r[3] == "a", Drain: r[3] == "w"}
+	reply := &TurnReply{Wake: -1, Alone: r[3] == "a", Drain: r[3] == "w", Open: r[3] == "o"}
 	var counts [4]int
 	for i, at := range [...]int{1, 4, 5, 6} {
 		v, err := strconv.Atoi(r[at])

@@ -33,6 +33,7 @@ local function restore(line, consumer, crashed)
     redis.call('DEL', line .. 'clock')
     ring(line, 1)
   end
-  if back > 0 then ring(line, back) end
+  -- It may have been the one who would have heard of what comes to the arrivals.
+  if back > 0 or redis.call('EXISTS', line .. 'arrivals') == 1 then ring(line, math.max(back, 1)) end
   return back
 end

@@ -12,6 +12,7 @@ end
 for _, l in ipairs({'alone', 'ready:0', 'ready:1', 'arrivals', 'ready:2'}) do
   ready = ready + redis.call('LLEN', line .. l)
 end
+if redis.call('LINDEX', line .. 'arrivals', 0) == '' then ready = ready - 1 end -- it keeps them open
 local function scheduled(at)
   return redis.call('ZCARD', at .. 'due') + tonumber(redis.call('GET', at .. 'bundled') or 0)
 end

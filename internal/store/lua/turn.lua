@@ -3,7 +3,8 @@
 --      2 the partition's root
 -- ARGV 1 consumer  2 lane  3 the number of this turn among the lane's
 --      4 how many tasks to claim  5 flags: 'e' nothing is in flight here,
---        'l' listens to the bell, 'q' takes no more tasks,
+--        'l' listens to the bell, 'q' takes no more tasks, 'o' takes its next turn in a
+--        moment, so that the arrivals may stay open for it,
 --        's' claim, besides, all that came over the bell and is in flight
 --      6 lease ms  7 group, '' for a list
 --      8 n, done without an outcome for anybody: n * id
@@ -40,6 +41,7 @@
 --@include _unpacked
 --@include _accept
 --@include _behind
+local many = 32 -- tasks in one claim, after which the arrivals stay open
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
@@ -280,6 +282,7 @@ local function take(list)
   end
 end
 local claims = want > 0 and not again
+local returns = group == '' and string.find(flags, 'o', 1, true)
 local passes = false -- it leaves the turn for a lonely task to another
 
 if again then
@@ -347,6 +350,7 @@ local function pop(list)
     local got = redis.call('LPOP', line .. list, room == want and ARGV[4] or room)
     if not got then return end
     if list == 'arrivals' then
+      if returns and #got < room then redis.call('RPUSH', line .. 'arrivals', '') end
       take_arrived(got)
     else
       take(got)
@@ -461,6 +465,12 @@ if claims and rare then
   end
 end
 
+-- Where much comes at once more will, and this consumer is there for it.
+if returns and claims and not coming and #ids >= many then
+  redis.call('RPUSH', line .. 'arrivals', '')
+  outlive(line)
+end
+
 local k = #ids
 if string.find(flags, 's', 1, true) then
   local lost = {}
@@ -519,12 +529,20 @@ local more = risen + born - k
 if k >= want and (straight or risen > 0) then more = math.max(more, 1) end -- more may be due
 -- Who took an entry off the bell passes the word on: it may have been meant for
 -- one who listens, and there is more than this consumer took.
-if more <= 0 and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0
-  and redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2', line .. 'arrivals') > 0 then
-  more = 1
+local function waits()
+  return redis.call('EXISTS', line .. 'ready:0', line .. 'ready:1', line .. 'ready:2') > 0
+    or redis.call('LLEN', line .. 'arrivals') > (redis.call('LINDEX', line .. 'arrivals', 0) == '' and 1 or 0)
 end
+if more <= 0 and k >= want and given == '' and redis.call('EXISTS', line .. 'bell') == 0 and waits() then more = 1 end
 -- How much a stream still has for the group cannot be seen as cheaply: ring.
 if more <= 0 and group ~= '' and want > 0 and k >= want and given == '' then more = 1 end
+-- What came to arrivals that were open, and cannot be claimed now, is others'.
+local open = group == '' and (returns or given ~= '') and redis.call('EXISTS', line .. 'arrivals') == 1
+if open and given == '' then
+  given = 'o'
+elseif open and want > 0 then
+  passes = true
+end
 if more > 0 or passes then ring(line, math.max(more, 1)) end
 
 k = #ids
