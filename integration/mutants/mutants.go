@@ -179,10 +179,37 @@ var mutants = []mutant{
 		name: "nobody is rung for what came without a script",
 		edits: []edit{{
 			lua + "turn.lua",
-			"line .. 'ready:2', line .. 'arrivals') > 0",
-			"line .. 'ready:2') > 0",
+			"or redis.call('LLEN', line .. 'arrivals') > (redis.call('LINDEX', line .. 'arrivals', 0) == '' and 1 or 0)",
+			"",
 		}},
 		tests: storeTests,
+	},
+	{
+		name: "nobody is rung for what comes to open arrivals when a worker is to become empty",
+		edits: []edit{{
+			lua + "turn.lua",
+			"elseif open and want > 0 then",
+			"elseif false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "nobody is rung for open arrivals when their worker is gone",
+		edits: []edit{{
+			lua + "_restore.lua",
+			"if back > 0 or redis.call('EXISTS', line .. 'arrivals') == 1 then",
+			"if back > 0 then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a worker does not come back to the arrivals that it keeps open",
+		edits: []edit{{
+			"consumer/port.go",
+			"p.claimIn(back)",
+			"",
+		}},
+		tests: "./consumer -run NobodyIsRung",
 	},
 	{
 		name: "a batch sent again is stored again",

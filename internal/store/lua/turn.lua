@@ -541,7 +541,7 @@ local open = group == '' and (returns or given ~= '') and redis.call('EXISTS', l
 if open and given == '' then
   given = 'o'
 elseif open and want > 0 then
-  passes = true
+  more = math.max(more, 1)
 end
 if more > 0 or passes then ring(line, math.max(more, 1)) end
 
