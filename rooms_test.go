@@ -32,14 +32,13 @@ var rooms = map[string]room{
 	"queue": {outside: []string{msgpack}},
 	"seal":  {inside: []string{"queue"}},
 
-	"internal/store":    {inside: []string{"queue", "seal"}, outside: []string{goRedis, goRedis + "/maintnotifications"}},
-	"internal/run":      {inside: []string{"queue"}},
-	"internal/stepback": {},
-	"internal/child":    {inside: []string{"queue"}},
+	"internal/store": {inside: []string{"queue", "seal"}, outside: []string{goRedis, goRedis + "/maintnotifications"}},
+	"internal/run":   {inside: []string{"queue"}},
+	"internal/child": {inside: []string{"queue"}},
 
-	"producer": {inside: []string{"queue", "seal", "internal/stepback", "internal/store"}, outside: []string{goRedis}},
+	"producer": {inside: []string{"queue", "seal", "internal/store"}, outside: []string{goRedis}},
 	"consumer": {
-		inside:  []string{"queue", "seal", "internal/stepback", "internal/store", "internal/run", "internal/child"},
+		inside:  []string{"queue", "seal", "internal/store", "internal/run", "internal/child"},
 		outside: []string{goRedis, zap, zap + "/zapcore", backoff},
 	},
 	"shared": {inside: []string{"queue", "internal/store"}, outside: []string{goRedis}},

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/cenote-go/cenote/internal/run"
-	"github.com/cenote-go/cenote/internal/stepback"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -118,21 +117,8 @@ func (p *port) lane(ctx context.Context, index int) {
 	for p.prepare(ctx, &t, &life) {
 		sent := time.Now()
 		reply, err := p.take(ctx, &t)
-		if p.absorb(&t, life, reply, time.Since(sent), err) {
-			p.stepBack()
-		}
+		p.absorb(&t, life, reply, time.Since(sent), err)
 	}
-}
-
-// stepBack lets the crew run what a turn has brought, so that the next one tells of more
-// than the first few: tasks that take next to nothing are done by then. It ends when
-// no more of them end, or it has taken long enough.
-func (p *port) stepBack() {
-	stepback.While(func() int {
-		p.w.slots.mu.Lock()
-		defer p.w.slots.mu.Unlock()
-		return len(p.ends)
-	})
 }
 
 // prepare waits until there is something to tell or to ask for, and fills in t.
@@ -244,9 +230,8 @@ func (p *port) yield(t *store.Turn) {
 	}
 }
 
-// absorb books what a turn brought and sets its tasks going. It reports whether there
-// are any.
-func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) bool {
+// absorb books what a turn brought and sets its tasks going.
+func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) {
 	s := &p.w.slots
 	s.mu.Lock()
 	p.under--
@@ -266,7 +251,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 			p.lapse(life)
 		}
 		s.mu.Unlock()
-		return false
+		return
 	}
 	p.told[t.Lane], p.toldAt, p.stuck = t.Number, time.Now(), false
 	for _, e := range t.Ends {
@@ -329,13 +314,12 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		for _, j := range jobs {
 			j.(*delivery).giveBack()
 		}
-		return false
+		return
 	}
 	p.start(jobs)
 	if trim {
 		p.trim()
 	}
-	return len(jobs) > 0
 }
 
 // start hands jobs to the crew.

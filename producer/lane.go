@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenote-go/cenote/internal/stepback"
 	"github.com/cenote-go/cenote/internal/store"
 	"github.com/cenote-go/cenote/queue"
 )
@@ -198,16 +198,31 @@ func (l *lane) run() {
 // stepBack lets the callers whom a trip has woken run, so that who submits one task after
 // the other comes along with the very next trip. Otherwise callers fall into two halves, one
 // of which waits while the other is on its way, and each trip is half as large as it
-// could be.
+// could be. It goes on as long as more of them come, takes next to nothing if nobody is
+// ready to run, and gives up after a moment where the processors are busy: the rest of the
+// time goes to others anyway.
 func (l *lane) stepBack() {
-	stepback.While(func() int {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if len(l.waiting) == 0 {
-			return 0
+	const steps, most = 5, 150 * time.Microsecond
+	begin, seen := time.Now(), 0
+	for left := steps; left > 0; left-- {
+		runtime.Gosched()
+		if time.Since(begin) > most {
+			return
 		}
-		return len(l.waiting[0].items)
-	})
+		if n := l.coming(); n > seen {
+			seen, left = n, steps
+		}
+	}
+}
+
+// coming is how many items the next trip has so far.
+func (l *lane) coming() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		return 0
+	}
+	return len(l.waiting[0].items)
 }
 
 // more reports whether a trip waits. If not, who made round trips is done with it.
