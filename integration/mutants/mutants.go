@@ -197,7 +197,7 @@ var mutants = []mutant{
 		name: "nobody is rung for open arrivals when their worker is gone",
 		edits: []edit{{
 			lua + "_restore.lua",
-			"if back > 0 or redis.call('EXISTS', line .. 'arrivals') == 1 then",
+			"if back + left > 0 then",
 			"if back > 0 then",
 		}},
 		tests: storeTests,

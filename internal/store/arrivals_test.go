@@ -311,6 +311,17 @@ func TestFewTasksDoNotKeepArrivalsOpen(t *testing.T) {
 	})
 }
 
+func TestNothingOfOpenArrivalsIsLeftOfWhoLeaves(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		b.flowing()
+		if _, err := b.s.Leave(b.ctx(), line, "w"); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, "entries on the bell", b.onBell(root), 0)
+		b.gone()
+	})
+}
+
 // TestOthersHearWhenNobodyComesBack: what has come to open arrivals is rung for if who
 // would have found it cannot claim it.
 func TestOthersHearWhenNobodyComesBack(t *testing.T) {

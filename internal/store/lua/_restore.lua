@@ -33,7 +33,12 @@ local function restore(line, consumer, crashed)
     redis.call('DEL', line .. 'clock')
     ring(line, 1)
   end
-  -- It may have been the one who would have heard of what comes to the arrivals.
-  if back > 0 or redis.call('EXISTS', line .. 'arrivals') == 1 then ring(line, math.max(back, 1)) end
+  -- It may have been the one for whom the arrivals were open, and who would have heard.
+  if redis.call('LINDEX', line .. 'arrivals', 0) == '' then
+    redis.call('LPOP', line .. 'arrivals')
+    outlive(line)
+  end
+  local left = redis.call('EXISTS', line .. 'arrivals')
+  if back + left > 0 then ring(line, math.max(back, 1)) end
   return back
 end

@@ -15,6 +15,7 @@
 --@include _mark
 --@include _ring
 --@include _inbox
+--@include _outlive
 --@include _restore
 local line, me = KEYS[1], ARGV[1]
 local alive = line .. 'alive'

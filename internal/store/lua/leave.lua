@@ -9,6 +9,7 @@
 --@include _mark
 --@include _ring
 --@include _inbox
+--@include _outlive
 --@include _restore
 redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allows the rest
 if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1])

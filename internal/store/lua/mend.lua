@@ -18,9 +18,9 @@
 --@include _mark
 --@include _ring
 --@include _inbox
+--@include _outlive
 --@include _restore
 --@include _places
---@include _outlive
 local line, root, what, it = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
 
