@@ -253,7 +253,7 @@ func TestSomebodyIsRungForArrivals(t *testing.T) {
 // open for it, and a producer that knows of them.
 func (b *bed) flowing() (*worker, *loner) {
 	b.t.Helper()
-	w := b.worker("w", lapses)
+	w := b.worker("w", long)
 	w.turn.Returns = true
 	b.submit(msgs(40)...)
 	r := w.take(100)
@@ -332,7 +332,7 @@ func TestOthersHearWhenNobodyComesBack(t *testing.T) {
 			}
 		},
 		"its lease lapses": func(b *bed, _, idle *worker) {
-			b.pass(lapses)
+			b.rdb.ZAdd(b.ctx(), root+"alive", redis.Z{Score: 1, Member: "w"})
 			idle.beat()
 		},
 		"it has no room": func(_ *bed, w, _ *worker) { w.take(0) },

@@ -35,7 +35,7 @@ local function restore(line, consumer, crashed)
   end
   -- It may have been the one for whom the arrivals were open, and who would have heard.
   if redis.call('LINDEX', line .. 'arrivals', 0) == '' then
-    redis.call('LPOP', line .. 'arrivals')
+    redis.call('LREM', line .. 'arrivals', 1, '') -- no pop: who repairs has no right to claim
     outlive(line)
   end
   local left = redis.call('EXISTS', line .. 'arrivals')
