@@ -148,19 +148,22 @@ func (c *Crew) failure(err error) {
 		return
 	}
 	c.broken = &brokenError{fmt.Errorf("%w: %d child processes in a row did not start: %w", queue.ErrPoolBroken, c.failed, err)}
+	if !c.told && c.cfg.Broken != nil {
+		c.told = true
+		broken := c.broken
+		c.mu.Unlock()
+		c.cfg.Broken(broken) // before those hear it that wait: whoever learns it from them must find it so
+		c.mu.Lock()
+		if c.broken == nil { // a start has succeeded meanwhile
+			return
+		}
+	}
 	c.nobody()
 	if !c.cfg.Persist {
 		for _, k := range c.idle {
 			k.retire()
 		}
 		c.idle = nil
-	}
-	if !c.told && c.cfg.Broken != nil {
-		c.told = true
-		broken := c.broken
-		c.mu.Unlock()
-		c.cfg.Broken(broken)
-		c.mu.Lock()
 	}
 }
 
