@@ -182,23 +182,23 @@ func replaceWorker(b *bench, _ *cutter) {
 	old.endsWell()
 }
 
-// pileUp submits task by task, at first alone and then with others, faster than the workers
+// pileUp submits task by task, at first with others and then alone, faster than the workers
 // work: where a backlog is long tasks come without a script.
 func pileUp(b *bench, knife *cutter) {
 	b.t.Helper()
 	submit := func(n int) {
 		for i := 0; i < n && !knife.done(); i++ {
-			if _, err := b.load.submit(job{Micros: 20_000}); err != nil {
+			if _, err := b.load.submit(job{Micros: 100_000}); err != nil {
 				b.t.Error(err)
 			}
 		}
 	}
-	submit(250)
 	var callers sync.WaitGroup
-	for range 5 {
+	for range 5 { // together they are faster than the workers, however slow the machine
 		callers.Go(func() { submit(50) })
 	}
 	callers.Wait()
+	submit(250)
 	if !b.load.wait() {
 		b.giveUp("a task that came without a script has no outcome")
 	}
