@@ -57,10 +57,10 @@ var rooms = map[string]room{
 	},
 
 	"internal/bubble":    {inside: []string{"internal/embedded"}, outside: []string{goRedis}},
-	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/embedded":  {outside: []string{"github.com/alicebob/miniredis/v2", "github.com/alicebob/miniredis/v2/server", goRedis}},
 	"internal/fuzztest":  {},
 	"internal/proctest":  {},
-	"internal/redistest": {inside: []string{"internal/proctest"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
+	"internal/redistest": {inside: []string{"internal/proctest", "internal/embedded"}, outside: []string{"github.com/alicebob/miniredis/v2", goRedis}},
 }
 
 // attic holds what may import anything, and what nothing below may import.

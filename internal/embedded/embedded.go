@@ -49,20 +49,18 @@ func StartPrivate() (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded store: %w", err)
 	}
+	Tick(s.mini)
 	return s, conn.Close()
 }
 
-func newStore() *Store {
-	s := &Store{mini: miniredis.NewMiniRedis()}
-	s.mini.ClockTTL(true) // or nothing would ever expire
-	return s
-}
+func newStore() *Store { return &Store{mini: miniredis.NewMiniRedis()} }
 
 func (s *Store) listen() error {
 	if err := s.mini.Start(); err != nil {
 		return fmt.Errorf("start the embedded store on a loopback port: %w", err)
 	}
 	s.addr = s.mini.Addr()
+	Tick(s.mini)
 	return nil
 }
 

@@ -112,3 +112,30 @@ func TestCloseEndsConnections(t *testing.T) {
 		t.Fatal("the store answers after Close")
 	}
 }
+
+// A script does not see the keys go that it works on, however long it takes.
+func TestTimeStandsStillInAScript(t *testing.T) {
+	s, err := embedded.StartPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rdb := s.Client()
+	defer func() { _ = rdb.Close() }()
+	left, err := redis.NewScript(`
+		local function ms()
+			local t = redis.call('TIME')
+			return t[1] * 1000 + t[2] / 1000
+		end
+		redis.call('SET', KEYS[1], '', 'PX', 1)
+		local from = ms()
+		while ms() < from + 30 do end
+		return redis.call('EXISTS', KEYS[1])`).Run(t.Context(), rdb, []string{"script"}).Int()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left != 1 {
+		t.Error("a key went while a script ran")
+	}
+	expires(t, rdb)
+}
