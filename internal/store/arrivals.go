@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -84,7 +85,7 @@ func (b *Batch) appendEntries(args []any) []any {
 	for i := range b.Items {
 		size += len(b.Items[i].Wire) + entryOverhead
 	}
-	room := slices.Grow(b.Arrivals.room[:0], size+(len(b.Items)/entryTasks+1)*(19+len(b.From)))
+	room := slices.Grow(b.Arrivals.room[:0], size+(len(b.Items)/entryTasks+1)*(entryHead+1+len(b.From)))
 	number := numberBase + b.Number*entriesMost
 	for items := range slices.Chunk(b.Items, entryTasks) {
 		begin := len(room)
@@ -109,7 +110,40 @@ func (b *Batch) appendEntries(args []any) []any {
 	return args
 }
 
+// arrived reads n tasks, which are given as the entries that hold them. Of one that is cut
+// off those in front count, as in _unpacked.lua.
+func arrived(entries []string, want, n int) ([]Claimed, error) {
+	size := 0
+	for _, e := range entries {
+		size += len(e)
+	}
+	if len(entries) != want || n > size/entryOverhead {
+		return nil, badReply("turn", entries)
+	}
+	tasks := make([]Claimed, 0, n)
+	for _, e := range entries {
+		_, e, _ = strings.Cut(e[min(entryHead, len(e)):], " ")
+		for len(e) >= entryOverhead {
+			last := entryOverhead + int(e[16])<<8 + int(e[17])
+			if last > len(e) {
+				break
+			}
+			c := Claimed{Wire: bytesOf(e[entryOverhead:last]), Note: Note{Level: 1}}
+			copy(c.ID[:], e)
+			tasks, e = append(tasks, c), e[last:]
+		}
+	}
+	if len(tasks) != n {
+		return nil, badReply("turn", entries)
+	}
+	return tasks, nil
+}
+
 const hexDigits = "0123456789abcdef"
+
+// entryHead is how long what stands before the producer's name is: the number of the entry
+// and that of its tasks.
+const entryHead = 18
 
 // entryOverhead is how many bytes of an entry are a task's besides its message.
 const entryOverhead = 18

@@ -299,14 +299,14 @@ func parseTurn(r []string) (*TurnReply, error) {
 	if len(r) == 1 && r[0] == "lapsed" {
 		return nil, ErrLapsed
 	}
-	if len(r) < 7 {
+	if len(r) < 8 {
 		return nil, badReply("turn", r)
 	}
 	reply := &TurnReply{Wake: -1, Alone: r[3] == "a", Drain: r[3] == "w", Open: r[3] == "o"}
-	var counts [4]int
-	for i, at := range [...]int{1, 4, 5, 6} {
+	var counts [5]int
+	for i, at := range [...]int{1, 4, 5, 6, 7} {
 		v, err := strconv.Atoi(r[at])
-		if err != nil || v < 0 || i > 0 && v > len(r) {
+		if err != nil || v < 0 || i > 1 && v > len(r)-8 {
 			return nil, badReply("turn", r)
 		}
 		counts[i] = v
@@ -319,33 +319,51 @@ func parseTurn(r []string) (*TurnReply, error) {
 		}
 		reply.Wake = time.Duration(ms) * time.Millisecond
 	}
-	claimed, stale, watched := counts[1], counts[2], counts[3]
-	body := r[7:]
-	noted := len(body) == 3*claimed+stale+watched && claimed > 0
-	if !noted && len(body) != 2*claimed+stale+watched {
+	claimed, stale, watched, entries := counts[1], counts[2], counts[3], counts[4]
+	told := len(r) - stale - watched
+	if told < 8 {
 		return nil, badReply("turn", r)
 	}
-	reply.Tasks = make([]Claimed, claimed)
-	for i := range reply.Tasks {
-		c := &reply.Tasks[i]
+	body, rest := r[8:told], r[told:]
+	var err error
+	if entries > 0 {
+		reply.Tasks, err = arrived(body, entries, claimed)
+	} else {
+		reply.Tasks, err = inPairs(body, claimed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reply.Stale = ids(rest[:stale])
+	reply.Watched = ids(rest[stale:])
+	return reply, nil
+}
+
+// inPairs reads n tasks, which are given as their ids and messages, and their notes if any
+// has one.
+func inPairs(body []string, n int) ([]Claimed, error) {
+	noted := len(body) == 3*n && n > 0
+	if !noted && len(body) != 2*n {
+		return nil, badReply("turn", body)
+	}
+	tasks := make([]Claimed, n)
+	for i := range tasks {
+		c := &tasks[i]
 		if len(body[2*i]) != len(c.ID) {
-			return nil, badReply("turn", r)
+			return nil, badReply("turn", body)
 		}
 		copy(c.ID[:], body[2*i])
 		c.Wire = bytesOf(body[2*i+1])
 		c.Note.Level = 1
 		if noted {
-			note, err := parseNote(body[2*claimed+i])
+			note, err := parseNote(body[2*n+i])
 			if err != nil {
 				return nil, err
 			}
 			c.Note = note
 		}
 	}
-	rest := body[len(body)-stale-watched:]
-	reply.Stale = ids(rest[:stale])
-	reply.Watched = ids(rest[stale:])
-	return reply, nil
+	return tasks, nil
 }
 
 func ids(ss []string) []queue.TaskID {

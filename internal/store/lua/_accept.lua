@@ -1,8 +1,10 @@
 -- accept(root, entries): stores the messages that came without a script. Returns the ids of
 -- the tasks that wait there, in the order in which they came, less those which were sent twice,
--- or come late by a connection that was given up; and their messages, if it knows them all.
+-- or come late by a connection that was given up; their messages, if it knows them all; and
+-- then the entries that are these tasks, whole and in this order, if there are such.
 local function accept(root, entries)
   local ids, msgs, n, known = {}, {}, 0, true
+  local whole, w = {}, 0
   local last, settled, places = {}, nil, 0
   local stored, m = {}, 0
   for _, e in ipairs(entries) do
@@ -13,6 +15,7 @@ local function accept(root, entries)
       if #tasks > 0 and number > (last[from] or came(root, from)) then
         last[from] = number
         if settled then
+          whole = nil
           for k = 1, #tasks, 2 do
             if redis.call('SISMEMBER', root .. 'settled', tasks[k]) == 0 then
               n = n + 1
@@ -21,10 +24,12 @@ local function accept(root, entries)
             end
           end
         elseif #tasks == 2 then
-          n, m = n + 1, m + 2
-          ids[n], msgs[n] = tasks[1], tasks[2]
+          n, m, w = n + 1, m + 2, w + 1
+          ids[n], msgs[n], whole[w] = tasks[1], tasks[2], e
           stored[m - 1], stored[m] = tasks[1], tasks[2]
         else
+          w = w + 1
+          whole[w] = e
           redis.call('HSET', root .. 'tasks', unpack(tasks))
           for k = 1, #tasks, 2 do
             n = n + 1
@@ -45,5 +50,5 @@ local function accept(root, entries)
   end
   for from, number in pairs(last) do passed(root, from, number) end
   if redis.call('EXISTS', root .. 'arrivals') == 0 then outlive(root) end
-  return ids, known and msgs
+  return ids, known and msgs, known and whole
 end

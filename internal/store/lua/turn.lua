@@ -21,7 +21,8 @@
 --        N another task follows: id its own, fresh one, x delay ms, y its note, blob message
 --        D drop what the task has on record
 -- Returns {'ok', now (0 if it did not matter), ms until something is due or '', flags, k claimed, s stale,
---   w watched, k * (id, message), k notes if any has one, s ids, w ids} or
+--   w watched, e entries, k * (id, message) or, if e is not 0, e entries of arrivals that
+--   hold these, k notes if any has one, s ids, w ids} or
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
 --   consumer to become empty. Stale tasks were not this consumer's to finish. A
@@ -263,6 +264,7 @@ for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 -- 2. What this consumer takes: a task that is to run alone, or else what is on the
 -- bell, then what is ready, by level.
 local ids, msgs, given = {}, {}, ''
+local whole, covered = {}, 0 -- entries of arrivals, and how many of the ids are theirs
 local function take(list)
   local n = #ids
   for i = 1, #list, 1000 do
@@ -327,8 +329,12 @@ end
 -- Of what came in one entry there may be more than there is room for: the rest goes
 -- before all the others.
 local function take_arrived(entries)
-  local list, found = accept(root, entries)
+  local list, found, all_of = accept(root, entries)
   local n = #ids
+  if all_of and covered == n then
+    for i = 1, #all_of do whole[#whole + 1] = all_of[i] end
+    covered = n + #list
+  end
   if not found then
     take(list)
   elseif n == 0 then
@@ -546,9 +552,14 @@ end
 if more > 0 or passes then ring(line, math.max(more, 1)) end
 
 k = #ids
-local out = {'ok', (noted or now > 0) and string.format('%.0f', clock()) or '0', wake, given, k, #stale, #watched}
-for i = 1, k do
-  out[6 + 2 * i], out[7 + 2 * i] = ids[i], msgs[i]
+if noted or covered ~= k then whole = {} end
+local out = {'ok', (noted or now > 0) and string.format('%.0f', clock()) or '0', wake, given, k, #stale, #watched, #whole}
+if #whole > 0 then -- as they are: a few long strings cost less than two for each task
+  for i = 1, #whole do out[8 + i] = whole[i] end
+else
+  for i = 1, k do
+    out[7 + 2 * i], out[8 + 2 * i] = ids[i], msgs[i]
+  end
 end
 if k > 0 and noted then
   for i = 1, k, 1000 do
