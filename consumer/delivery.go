@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,10 +22,10 @@ type delivery struct {
 	port    *port
 	life    int // the incarnation of the port that claimed it
 	claimed *store.Claimed
-	now     int64         // the server's clock when it was claimed; 0 if not known
-	msg     queue.Message // owned by Run
-	then    *store.Next   // what follows a success; owned by Run
-	sealed  bool          // it came sealed; does not change while it runs
+	now     int64          // the server's clock when it was claimed; 0 if not known
+	msg     *queue.Message // from messages, since parse until finish; owned by Run
+	then    *store.Next    // what follows a success; owned by Run
+	sealed  bool           // it came sealed; does not change while it runs
 
 	// For the handler, see host; set before it runs.
 	ctx          queue.HandlerContext // what it gets
@@ -48,8 +49,8 @@ type delivery struct {
 // Run runs the task; it is called by the crew.
 func (d *delivery) Run() {
 	w := d.port.w
-	m := &d.msg
 	err := d.parse()
+	m := d.msg
 	if err == nil {
 		err = d.refuse(d.claimed.Note)
 	}
@@ -109,7 +110,8 @@ func (d *delivery) Run() {
 // parse reads the message. What cannot be read is dead: it stays where a person
 // can look at it, and holds nobody up.
 func (d *delivery) parse() error {
-	m := &d.msg
+	m := messages.Get().(*queue.Message)
+	d.msg = m
 	var err error
 	if n := len(d.claimed.Wire); n > d.port.w.cfg.MaxMessage {
 		err = fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
@@ -316,5 +318,12 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	}
 	// The deliveries of one turn are one allocation: a slow one must not keep the
 	// messages of the others.
-	d.claimed.Wire, d.msg, d.then = nil, queue.Message{}, nil
+	if m := d.msg; m != nil {
+		*m = queue.Message{Type: m.Type} // the next one is likely to be of this type
+		messages.Put(m)
+	}
+	d.claimed.Wire, d.msg, d.then = nil, nil, nil
 }
+
+// messages are those of tasks that have ended: there are as many as run at once.
+var messages = sync.Pool{New: func() any { return new(queue.Message) }}

@@ -274,7 +274,7 @@ func checkThen(m *queue.Message) error {
 // follow makes what is stored when the task ends with value. It is nil if that is
 // another group's affair.
 func (d *delivery) follow(value []byte) (*store.Next, error) {
-	m, line := &d.msg, d.port.line
+	m, line := d.msg, d.port.line
 	if m.Group != "" && m.Group != line.Group {
 		return nil, nil
 	}

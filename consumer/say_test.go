@@ -41,7 +41,7 @@ func TestWhatHandlersSay(t *testing.T) {
 		t.Fatalf("first came %+v", h)
 	}
 
-	d := &delivery{port: p, claimed: &store.Claimed{ID: queue.NewTaskID(0)}, msg: queue.Message{ReplyTo: "addr"}}
+	d := &delivery{port: p, claimed: &store.Claimed{ID: queue.NewTaskID(0)}, msg: &queue.Message{ReplyTo: "addr"}}
 	d.emit(queue.Event{At: time.Now(), Attempt: 1, Text: "first\n\x00 line"})
 	if h := hear(); h.Said == nil || h.Said.ID != d.claimed.ID || len(h.Said.Events) != 1 || h.Said.Events[0].Text != "first\n\x00 line" {
 		t.Errorf("a lone event arrives as %+v", h.Said)
@@ -63,7 +63,7 @@ func TestWhatHandlersSay(t *testing.T) {
 		t.Errorf("%d events, from %+v to %+v", len(got), got[0], got[len(got)-1])
 	}
 
-	e := &delivery{port: p, claimed: &store.Claimed{ID: queue.NewTaskID(0)}, msg: queue.Message{ReplyTo: "addr"}}
+	e := &delivery{port: p, claimed: &store.Claimed{ID: queue.NewTaskID(0)}, msg: &queue.Message{ReplyTo: "addr"}}
 	p.said.sending.Lock()
 	e.emit(queue.Event{Attempt: 1, Done: 1, Total: 3})
 	e.emit(queue.Event{Attempt: 1, Text: "line"})

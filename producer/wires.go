@@ -24,6 +24,7 @@ func newWire(n int) []byte {
 // dropWire takes back what newWire gave. Nobody may look at it any more.
 func dropWire(b []byte) {
 	if cap(b) >= leastWire && cap(b) <= mostWire {
-		wires.Put(&b)
+		kept := b // b itself would be made on the heap, pooled or not
+		wires.Put(&kept)
 	}
 }

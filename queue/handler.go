@@ -7,7 +7,9 @@ import (
 )
 
 // Handler runs one message and returns its value as bytes. A middleware, a child
-// process and a test double are all this one method. It is called concurrently.
+// process and a test double are all this one method. It is called concurrently. The
+// message is its own until it returns, and another task's afterwards; what the fields
+// refer to stays as it is.
 type Handler interface {
 	Handle(ctx context.Context, m *Message) ([]byte, error)
 }

@@ -244,7 +244,7 @@ var unset = [fieldCount]byte{
 }
 
 // ParseWire sets m to what [ParseMessage] reads. After an error m is not to be
-// used.
+// used. It costs least if m was of the same type before.
 func (m *Message) ParseWire(data []byte) error {
 	r, err := open(data)
 	if err != nil {
@@ -254,6 +254,7 @@ func (m *Message) ParseWire(data []byte) error {
 	if n <= fieldPayload && r.err == nil {
 		return fmt.Errorf("%w: %d fields, a message has at least 2", ErrMalformed, n)
 	}
+	last := m.Type
 	*m = Message{}
 	known, cut := fieldSeal, cutter{}
 	if data[0] == sealedVersion {
@@ -266,7 +267,7 @@ func (m *Message) ParseWire(data []byte) error {
 		}
 		switch f {
 		case fieldType:
-			m.Type = r.str("the task type")
+			m.Type = r.strLike("the task type", last)
 		case fieldPayload:
 			cut.from(&r)
 			m.Payload = r.bin("the payload")

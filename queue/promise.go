@@ -123,8 +123,8 @@ func (p *Promise) listen(f func(Event)) (stop func()) {
 
 // FailedPromise makes a promise whose outcome cannot be had, for the reason err.
 func FailedPromise(id TaskID, err error) *Promise {
-	p := NewPromise(id)
-	p.Fail(err)
+	p := &Promise{id: id, end: err}
+	p.how.Store(failed)
 	return p
 }
 

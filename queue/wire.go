@@ -117,11 +117,18 @@ func (r *reader) nilled() bool {
 func isStr(c byte) bool { return c&0xe0 == 0xa0 || c >= 0xd9 && c <= 0xdb }
 func isBin(c byte) bool { return c >= 0xc4 && c <= 0xc6 }
 
-func (r *reader) str(want string) string {
+func (r *reader) str(want string) string { return r.strLike(want, "") }
+
+// strLike is str for what may well be like: then it needs no memory.
+func (r *reader) strLike(want, like string) string {
 	if r.nilled() {
 		return ""
 	}
-	return string(r.take(want, isStr))
+	b := r.take(want, isStr)
+	if string(b) == like {
+		return like
+	}
+	return string(b)
 }
 
 // shortBin is how many bytes the bin takes with which data begins, 0 if it begins with
