@@ -152,12 +152,9 @@ func (m *mailbox) subscribe(ctx context.Context, at place) error {
 	sub := m.sub
 	m.mu.Unlock()
 	if made {
-		if err := sub.Add(ctx, b.log); err != nil {
-			m.mu.Lock()
-			delete(m.boxes, at)
-			delete(m.logs, b.log)
-			m.mu.Unlock()
-			_ = sub.Remove(ctx, b.log) // or a later mending would add it
+		// The subscription keeps what it could not add: it is wanted again before long, and
+		// to take it away could take it from who asks for it next.
+		if err := sub.Add(ctx, b.log); err != nil && m.failed(at, b, err) {
 			return err
 		}
 	}
@@ -274,12 +271,30 @@ func (m *mailbox) refused(err error) {
 	defer m.mu.Unlock()
 	for at, b := range m.boxes {
 		if !b.isUp {
-			b.err = err
-			close(b.up)
-			delete(m.boxes, at)
-			delete(m.logs, b.log)
+			m.giveUp(at, b, err)
 		}
 	}
+}
+
+// failed fails the submissions that wait for b's subscription, unless it stands by now.
+func (m *mailbox) failed(at place, b *box, err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b.isUp {
+		return false
+	}
+	if m.boxes[at] == b { // else it was refused meanwhile
+		m.giveUp(at, b, err)
+	}
+	return true
+}
+
+// giveUp gives up on b, which is not up. m.mu is held.
+func (m *mailbox) giveUp(at place, b *box, err error) {
+	b.err = err
+	close(b.up)
+	delete(m.boxes, at)
+	delete(m.logs, b.log)
 }
 
 // note keeps the books of a hint that was delivered as far as it could be.
