@@ -21,6 +21,7 @@ import (
 type delivery struct {
 	port    *port
 	life    int // the incarnation of the port that claimed it
+	lot     *lot
 	claimed *store.Claimed
 	now     int64          // the server's clock when it was claimed; 0 if not known
 	msg     *queue.Message // from messages, since parse until finish; owned by Run
@@ -296,8 +297,15 @@ func (d *delivery) finish(e store.End, took time.Duration) {
 	if took >= 0 {
 		s.ahead.ran(took, len(d.claimed.Wire))
 	}
-	if p.life == d.life && e.Verdict != queue.VerdictDrop {
-		p.ends = append(p.ends, e)
+	if p.life == d.life {
+		if e.Unwanted() {
+			p.streak++
+		} else {
+			p.streak = 0
+		}
+		if !p.lotted(d.lot, &e) && e.Verdict != queue.VerdictDrop {
+			p.ends = append(p.ends, e)
+		}
 	}
 	d.ended = true
 	lent, returning := d.lent, d.returning

@@ -145,6 +145,7 @@ func (p *port) lapse(life int) {
 	p.former, p.consumer = p.consumer, newConsumerName()
 	clear(p.ends)
 	p.ends = p.ends[:0]
+	p.dropLots()
 	clear(p.belled)
 	clear(p.told[:])
 	p.resync, p.open = false, false

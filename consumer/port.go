@@ -54,6 +54,10 @@ type port struct {
 	stuck    bool    // its last turn has failed so far: Redis, or its node, is away
 	rung     bool    // it has told since the last claim left: what that brings is old news
 	ends     []store.End
+	over     []*lot                // whose tasks have all ended
+	broken   []*lot                // of which Redis may not know yet that they are
+	lots     int                   // that are open
+	streak   int                   // how many tasks in a row have ended in the plain way
 	under    int                   // turns under way
 	telling  int                   // those among them that carry ends
 	told     [lanesPerPort]uint64  // by lane, the last turn of this incarnation that was answered
@@ -114,16 +118,17 @@ func (p *port) names() []string {
 func (p *port) lane(ctx context.Context, index int) {
 	t := store.Turn{Line: p.line, Lane: index, Lease: p.w.cfg.Lease}
 	life := 0
-	for p.prepare(ctx, &t, &life) {
+	var told []*lot
+	for p.prepare(ctx, &t, &life, &told) {
 		sent := time.Now()
 		reply, err := p.take(ctx, &t)
-		p.absorb(&t, life, reply, time.Since(sent), err)
+		p.absorb(&t, told, life, reply, time.Since(sent), err)
 	}
 }
 
 // prepare waits until there is something to tell or to ask for, and fills in t.
 // It returns false when the lane shall end.
-func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
+func (p *port) prepare(ctx context.Context, t *store.Turn, life *int, told *[]*lot) bool {
 	s := &p.w.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,6 +152,9 @@ func (p *port) prepare(ctx context.Context, t *store.Turn, life *int) bool {
 	rest := copy(p.ends, p.ends[n:])
 	clear(p.ends[rest:])
 	p.ends = p.ends[:rest]
+	*told = p.tellLots(t)
+	n += len(*told)
+	t.Whole = p.streak >= steady && s.ahead.short()
 	t.Want = want
 	t.Empty = s.empty()
 	t.Listens = p.listens
@@ -179,15 +187,15 @@ func (p *port) due(s *slots) bool {
 		return p.under == 0 // alone, so that nothing else changes what is in flight
 	}
 	if p.under == 0 {
-		return len(p.ends) > 0 || p.poke || !p.dry && s.grant(p) > 0
+		return len(p.ends)+len(p.over) > 0 || p.poke || !p.dry && s.grant(p) > 0
 	}
-	if p.telling == 0 && len(p.ends) > 0 {
+	if p.telling == 0 && len(p.ends)+len(p.over) > 0 {
 		return true // only a claim is under way: do not make the one who waits wait
 	}
 	if !p.plenty {
-		return len(p.ends) >= claimMost // a second turn would claim next to nothing
+		return p.untold() >= claimMost // a second turn would claim next to nothing
 	}
-	return len(p.ends) >= worthwhile
+	return p.untold() >= worthwhile
 }
 
 // take carries the turn out, however long Redis takes to be there. It is the same
@@ -231,11 +239,11 @@ func (p *port) yield(t *store.Turn) {
 }
 
 // absorb books what a turn brought and sets its tasks going.
-func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Duration, err error) {
+func (p *port) absorb(t *store.Turn, told []*lot, life int, r *store.TurnReply, trip time.Duration, err error) {
 	s := &p.w.slots
 	s.mu.Lock()
 	p.under--
-	if len(t.Ends) > 0 {
+	if len(t.Ends)+len(t.Lots) > 0 {
 		p.telling--
 	}
 	s.asked -= t.Want
@@ -262,6 +270,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 		}
 	}
 	p.review(t, r)
+	p.reviewLots(told, r.Unknown)
 	s.ahead.turned(trip, s.size, s.mostAhead)
 	if s.emptying == p && !r.Drain && !r.Alone && t.Want > 0 {
 		s.emptying = nil
@@ -291,6 +300,10 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 	if r.Wake >= 0 {
 		p.wakeIn(r.Wake)
 	}
+	var whole *lot
+	if r.Lot {
+		whole = p.newLot(t, len(r.Tasks))
+	}
 	jobs := make([]run.Job, 0, len(r.Tasks))
 	deliveries := make([]delivery, len(r.Tasks)) // one allocation for the batch
 	for i := range r.Tasks {
@@ -302,7 +315,7 @@ func (p *port) absorb(t *store.Turn, life int, r *store.TurnReply, trip time.Dur
 			p.belled[c.ID] = 1
 		}
 		d := &deliveries[i]
-		d.port, d.life, d.claimed, d.now = p, life, c, r.Now
+		d.port, d.life, d.lot, d.claimed, d.now = p, life, whole, c, r.Now
 		jobs = append(jobs, d)
 	}
 	s.held += len(jobs)
@@ -390,11 +403,11 @@ func (p *port) flushed(limit time.Time) bool {
 	defer t.Stop()
 	p.w.slots.mu.Lock()
 	defer p.w.slots.mu.Unlock()
-	for (len(p.ends) > 0 || p.under > 0) && time.Now().Before(limit) {
+	for (len(p.ends)+len(p.over)+p.lots > 0 || p.under > 0) && time.Now().Before(limit) {
 		p.lanes.Broadcast()
 		p.lanes.Wait()
 	}
-	return len(p.ends) == 0 && p.under == 0
+	return len(p.ends)+len(p.over)+p.lots == 0 && p.under == 0
 }
 
 func (p *port) trimDue(n int) bool {

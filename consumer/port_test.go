@@ -36,7 +36,7 @@ func absorbed(p *port, turn store.Turn, id queue.TaskID) {
 	m := queue.Message{Type: "count", Payload: []byte{7}}
 	p.under++
 	p.w.slots.asked += turn.Want
-	p.absorb(&turn, p.life, &store.TurnReply{
+	p.absorb(&turn, nil, p.life, &store.TurnReply{
 		Wake: -1, Tasks: []store.Claimed{{ID: id, Wire: m.AppendWire(nil), Note: store.Note{Level: 1}}},
 	}, time.Millisecond, nil)
 	p.w.crew.Wait()
@@ -61,7 +61,7 @@ func TestATaskThatCameOverTheBellAgainIsNotRunTwice(t *testing.T) {
 	p, id := idlePort(t, ran), queue.NewTaskID(0)
 	p.belled[id] = 2
 	p.under++
-	p.absorb(&store.Turn{Line: p.line, Ends: []store.End{{ID: id, Verdict: queue.VerdictGiveBack}}}, p.life, &store.TurnReply{Wake: -1}, time.Millisecond, nil)
+	p.absorb(&store.Turn{Line: p.line, Ends: []store.End{{ID: id, Verdict: queue.VerdictGiveBack}}}, nil, p.life, &store.TurnReply{Wake: -1}, time.Millisecond, nil)
 	absorbed(p, store.Turn{Resync: true}, id)
 	if len(ran) != 0 {
 		t.Error("the task runs twice")

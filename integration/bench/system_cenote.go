@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -123,14 +124,24 @@ func (s *cenoteSession) Work(_ context.Context, concurrency int) (worker, error)
 	return &cenoteWorker{tally: t, cancel: cancel, life: life}, nil
 }
 
-// Left counts the tasks that exist, waiting, delayed, running or dead; some of those that
-// have arrived twice.
+// Left counts the tasks that exist, waiting, delayed, running or dead, some of those that
+// have arrived twice; and the lots that are in flight.
 func (s *cenoteSession) Left(ctx context.Context, rdb *redis.Client) (int64, error) {
 	const root = "cenote:{" + queueName + "}:"
 	pipe := rdb.Pipeline()
-	stored, arrived := pipe.HLen(ctx, root+"tasks"), pipe.LLen(ctx, root+"arrivals")
-	_, err := pipe.Exec(ctx)
-	return stored.Val() + arrived.Val(), err
+	stored, arrived, runs := pipe.HLen(ctx, root+"tasks"), pipe.LLen(ctx, root+"arrivals"), pipe.Keys(ctx, root+"run:*")
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, err
+	}
+	left := stored.Val() + arrived.Val()
+	for _, run := range runs.Val() {
+		lots, err := rdb.HGet(ctx, run, "#l").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return 0, err
+		}
+		left += int64(len(strings.Fields(lots)) / 2)
+	}
+	return left, nil
 }
 
 func (s *cenoteSession) Latency(ctx context.Context, n int) (latencies, error) {

@@ -203,6 +203,78 @@ var mutants = []mutant{
 		tests: storeTests,
 	},
 	{
+		name: "the lots of a consumer that is struck off are lost",
+		edits: []edit{{
+			lua + "_restore.lua",
+			"  spread(line, consumer)\n",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a lot ends although somebody waits for one of its tasks",
+		edits: []edit{{
+			lua + "turn.lua",
+			"elseif lots[name] and watching then",
+			"elseif false then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a turn that is sent again knows of no lot that it did not find",
+		edits: []edit{{
+			lua + "turn.lua",
+			"  if turn == seq then\n",
+			"  if false then\n",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "an entry that came twice is a lot",
+		edits: []edit{{
+			lua + "turn.lua",
+			"if number <= (last[from] or came(root, from)) then return false end",
+			"",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "a task in a lot cannot be waited for",
+		edits: []edit{{
+			lua + "open.lua",
+			"and not in_lots(line, redis.call('ZRANGE', line .. 'alive', 0, -1), {[id] = true})[id] then",
+			"then",
+		}},
+		tests: storeTests,
+	},
+	{
+		name: "that a lot is broken goes with one turn only",
+		edits: []edit{{
+			"consumer/lot.go",
+			"	p.over = nil\n",
+			"	p.over, p.broken = nil, nil\n",
+		}},
+		tests: "./consumer -run Lot",
+	},
+	{
+		name: "a lot that Redis does not know any more is forgotten",
+		edits: []edit{{
+			"consumer/lot.go",
+			"		if i < len(told) {\n",
+			"		if false {\n",
+		}},
+		tests: "./consumer -run Lot",
+	},
+	{
+		name: "a lot is over although one of its tasks has failed",
+		edits: []edit{{
+			"consumer/lot.go",
+			"	if !e.Unwanted() {\n",
+			"	if false {\n",
+		}},
+		tests: "./consumer -run Lot",
+	},
+	{
 		name: "a worker does not come back to the arrivals that it keeps open",
 		edits: []edit{{
 			"consumer/port.go",

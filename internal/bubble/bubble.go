@@ -117,6 +117,7 @@ func (b *Bubble) Client() *Client {
 	// Who waits for a connection takes a timer that all clients of the process share, and a
 	// bubble's timers must not get out of it.
 	o.PoolSize = 10_000
+	o.WriteBufferSize = 64 << 10 // a script's text, the longest of what is sent, is to be seen in one piece
 	c.Client = redis.NewClient(&o)
 	b.T.Cleanup(func() { _ = c.Close() })
 	return c

@@ -259,6 +259,11 @@ func (s *Store) Fleet(ctx context.Context, l Line) (Fleet, error) {
 		if err != nil {
 			return f, explain(err)
 		}
+		lots, err := s.rdb.HGet(ctx, l.base+"run:"+name, "#l").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return f, explain(err)
+		}
+		f.Held += lotted(lots)
 		f.Lapsed++
 		f.Since = max(f.Since, now.Sub(until))
 		for _, id := range holds {
@@ -271,4 +276,14 @@ func (s *Store) Fleet(ctx context.Context, l Line) (Fleet, error) {
 		f.DeadLately, err = s.rdb.ZCount(ctx, l.base+"dead", strconv.FormatInt(now.Add(-time.Hour).UnixMilli(), 10), "+inf").Result()
 	}
 	return f, explain(err)
+}
+
+// lotted is how many tasks are in the lots of a list, see _lots.lua.
+func lotted(list string) (n int) {
+	words := strings.Fields(list)
+	for i := 1; i < len(words); i += 2 {
+		k, _ := strconv.Atoi(words[i])
+		n += k
+	}
+	return n
 }

@@ -35,7 +35,7 @@ func linkKey(name string) string { return prefix + "link:" + name }
 //	alone           LIST  ids that wait to be run without neighbours
 //	bell            LIST  what consumers with room listen to: tasks handed over, or mere tokens
 //	taken:<c>       LIST  what consumer c took off the bell, until its next turn
-//	run:<c>         HASH  id -> turn: what consumer c has in flight; "#" since when it is signed on and how long its lease is, "#<lane>" its last turn, "#p" that it parked a task, "#a" one that is to run alone
+//	run:<c>         HASH  id -> turn: what consumer c has in flight; "#" since when it is signed on and how long its lease is, "#<lane>" its last turn, "#l" its lots and "#l<lot>" their messages, see _lots.lua, "#u<lane>" of which of them it was told that there are none, "#p" that it parked a task, "#a" one that is to run alone
 //	alive           ZSET  consumers by the end of their lease
 //	clock           STR   when something is due, and who gets up for it
 //	turn            STR   the consumer that empties itself for `alone`

@@ -162,7 +162,7 @@ func (w *world) drain() {
 				ends = append(ends, ending{x, e})
 			}
 		}
-		w.step(k, store.Turn{Line: line, Consumer: k.name, Want: 10, Empty: true, Lease: 100 * unit, Listens: true}, ends, 0)
+		w.step(k, store.Turn{Line: line, Consumer: k.name, Want: 10, Empty: true, Lease: 100 * unit, Listens: true}, nil, ends, 0)
 		w.check(w.t)
 		w.advance(moment)
 	}

@@ -313,6 +313,19 @@ func (u *dump) hash(name, kind, of string, m map[string]string) {
 			u.came, _ = strconv.Atoi(v)
 		case kind == "run" && f == "#":
 			v = ""
+		case kind == "run" && len(f) > 16:
+			lot := ""
+			for len(v) > 8 {
+				n, _ := strconv.Atoi(v[:8])
+				_, ids := unpacked(v[8 : 8+n])
+				for _, id := range ids {
+					u.tasks[id] = true
+					u.place(id, "run:"+of)
+					lot += id.String() + " "
+				}
+				v = v[8+n:]
+			}
+			v = lot // a message may have a time in it
 		case kind == "run" && len(f) == 16:
 			u.place(idOf(f), "run:"+of)
 		}

@@ -98,6 +98,7 @@ type mtask struct {
 	keep     time.Duration
 	long     bool
 	holder   *mworker
+	lot      *mlot
 	heard    bool // it came over the bell
 	known    bool // its holder knows that it has it
 	watchers []string
@@ -105,6 +106,22 @@ type mtask struct {
 	apart    bool // which travels by itself
 	putOff   bool // by the turn that is under way, as one of a group
 	died     int64
+}
+
+// mlot is a claim that is in flight as a whole, as its consumer has it.
+type mlot struct {
+	name  store.Lot
+	tasks []*mtask
+	maybe bool // somebody has had to do with one of its tasks: it may be no lot any more
+}
+
+// touched says that lots may have been spread.
+func (w *world) touched() {
+	for _, x := range w.order {
+		if x.lot != nil {
+			x.lot.maybe = true
+		}
+	}
 }
 
 type mworker struct {
@@ -656,6 +673,7 @@ func (w *world) flush(t *rapid.T) {
 
 func (w *world) open(t *rapid.T) {
 	w.t = t
+	w.touched()
 	if len(w.order) == 0 {
 		t.Skip("no task")
 	}

@@ -16,6 +16,8 @@ type said struct {
 	tasks          []store.Claimed
 	alone, drain   bool
 	open           bool // the arrivals, for this consumer
+	lot            bool
+	unknown        []int
 	stale, watched []queue.TaskID
 }
 
@@ -27,7 +29,7 @@ func (w *world) take(turn store.Turn, sorted bool) (said, string) {
 		if err != nil {
 			return said{}, err
 		}
-		out := said{r.Tasks, r.Alone, r.Drain, r.Open, r.Stale, r.Watched}
+		out := said{r.Tasks, r.Alone, r.Drain, r.Open, r.Lot, r.Unknown, r.Stale, r.Watched}
 		for i := range out.tasks {
 			out.tasks[i].Wire = nil // a message may have a time in it
 			out.tasks[i].Note.Expires = min(out.tasks[i].Note.Expires, 1)
@@ -108,8 +110,14 @@ func (w *world) turn(t *rapid.T) {
 	k := w.pick()
 	var ends []ending
 	left, unknown := 0, false
+	var over []*mlot
+	for _, l := range w.lots(k) {
+		if rapid.Bool().Draw(t, "the lot is over") {
+			over = append(over, l)
+		}
+	}
 	for _, x := range w.order {
-		if x.at != running || x.holder != k {
+		if x.at != running || x.holder != k || slices.Contains(over, x.lot) {
 			continue
 		}
 		if !x.known {
@@ -133,6 +141,7 @@ func (w *world) turn(t *rapid.T) {
 		Want:    rapid.IntRange(0, 4).Draw(t, "want"),
 		Listens: rapid.Bool().Draw(t, "listens"),
 		Returns: rapid.Bool().Draw(t, "returns"),
+		Whole:   rapid.Bool().Draw(t, "whole"),
 		Resync:  unknown || rapid.IntRange(0, 5).Draw(t, "resync") == 0,
 	}
 	turn.Empty = left == 0
@@ -142,12 +151,12 @@ func (w *world) turn(t *rapid.T) {
 	if rapid.IntRange(0, 7).Draw(t, "quiet") == 0 {
 		turn.Quiet, turn.Want = true, 0
 	}
-	w.step(k, turn, ends, max(0, rapid.IntRange(0, 4).Draw(t, "replies lost")-2))
+	w.step(k, turn, over, ends, max(0, rapid.IntRange(0, 4).Draw(t, "replies lost")-2))
 }
 
 // step takes a turn, repeats it as often as its reply is lost, and has the model do
 // the same.
-func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said {
+func (w *world) step(k *mworker, turn store.Turn, over []*mlot, ends []ending, lost int) said {
 	w.t.Helper()
 	lane := &k.lanes[turn.Lane]
 	turn.Number = lane.turn.Number + 1
@@ -166,6 +175,15 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	for _, e := range ends {
 		turn.Ends = append(turn.Ends, e.end)
 	}
+	for _, l := range over {
+		turn.Lots = append(turn.Lots, store.LotEnd{Lot: l.name})
+	}
+	for _, e := range ends {
+		if l := e.t.lot; l != nil && e.t.holder == k && !slices.ContainsFunc(turn.Lots, func(o store.LotEnd) bool { return o.Lot == l.name }) {
+			turn.Lots = append(turn.Lots, store.LotEnd{Lot: l.name, Broken: true})
+			defer l.forget()
+		}
+	}
 	before := w.seen
 	r, err := w.take(turn, false)
 	if k.gone {
@@ -175,6 +193,17 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	w.wants("a turn", err, "")
 	lane.turn, lane.sent = turn, true
 
+	for i, l := range over {
+		if slices.Contains(r.unknown, i) {
+			w.wants("somebody had to do with a lot that is none any more", l.maybe, true)
+		} else {
+			for _, x := range l.tasks {
+				w.wants("watchers of "+x.String(), len(x.watchers), 0)
+				w.apply(ending{x, store.End{ID: x.id, Verdict: queue.VerdictDone}})
+			}
+		}
+		l.forget()
+	}
 	var stale, watched []queue.TaskID
 	ready := before.ready
 	for p := range ready {
@@ -252,7 +281,13 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 		w.wants("claimed", c.ID, claimed[i].id)
 	}
 	for _, t := range claimed {
-		t.at, t.holder, t.heard = running, k, false
+		t.at, t.holder, t.heard, t.lot = running, k, false, nil
+	}
+	if r.lot && lost == 0 {
+		l := &mlot{name: store.Lot{Lane: turn.Lane, Number: turn.Number}, tasks: claimed}
+		for _, t := range claimed {
+			t.lot = l
+		}
 	}
 	for i, c := range r.tasks {
 		t := w.tasks[c.ID]
@@ -264,15 +299,38 @@ func (w *world) step(k *mworker, turn store.Turn, ends []ending, lost int) said 
 	}
 	first := slices.SortedFunc(slices.Values(r.tasks), byID)
 	for range lost {
+		w.touched()
 		again, err := w.take(turn, true)
 		w.wants("the turn again", err, "")
 		w.wants("claimed again", again.tasks, first)
 		w.wants("refused again", again.stale, []queue.TaskID(nil))
+		w.wants("a lot again", again.lot, false)
+		w.wants("unknown again", again.unknown, r.unknown)
 		w.wants("put off again", again.watched, watched)
 		w.wants("alone again", again.alone, r.alone)
 		w.wants("open again", again.open, r.open)
 	}
 	return r
+}
+
+// lots are those of a consumer of whose tasks it knows nothing else.
+func (w *world) lots(k *mworker) (ls []*mlot) {
+	for _, x := range w.order {
+		if l := x.lot; l != nil && !slices.Contains(ls, l) && !slices.ContainsFunc(l.tasks, func(x *mtask) bool {
+			return x.at != running || x.holder != k || x.lot != l || !x.known
+		}) {
+			ls = append(ls, l)
+		}
+	}
+	return ls
+}
+
+func (l *mlot) forget() {
+	for _, x := range l.tasks {
+		if x.lot == l {
+			x.lot = nil
+		}
+	}
 }
 
 func plain(e store.End) bool { return e.Verdict == queue.VerdictDone && e.Outcome == nil }
@@ -402,6 +460,7 @@ func (w *world) again(t *rapid.T) {
 		t.Skip("no turn")
 	}
 	last.turn.Resync = false
+	w.touched()
 	r, err := w.take(last.turn, true)
 	if k.gone {
 		w.wants("the turn of one that is gone", err, "lapsed")
@@ -443,6 +502,7 @@ func (w *world) cancel(t *rapid.T) {
 			ids = append(ids, id)
 		}
 	}
+	w.touched()
 	token := fmt.Sprintf("asker.%d", len(w.tokens))
 	if len(w.tokens) > 0 && rapid.Bool().Draw(t, "ask again") {
 		token = rapid.SampledFrom(w.tokens).Draw(t, "token")
@@ -490,6 +550,7 @@ func (w *world) cancelled(x *mtask) {
 // answer has a consumer answer a wish.
 func (w *world) answer(t *rapid.T) {
 	w.t = t
+	w.touched()
 	k := w.pick()
 	var mine []*mtask
 	for _, x := range w.order {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenote-go/cenote/queue"
@@ -20,7 +21,9 @@ type Turn struct {
 	Lane     int    // turns of one lane follow each other; lanes are independent
 	Number   uint64 // counted by the lane: the same number is the same turn
 	Ends     []End
+	Lots     []LotEnd
 	Want     int  // how many tasks to claim
+	Whole    bool // what it claims may be a lot, which may be some tasks more than it wants
 	Empty    bool // nothing is in flight here and nothing listens to the bell
 	Listens  bool // it waits at the bell
 	Returns  bool // it takes a turn again in a moment, whatever happens: it may be the only one to hear of what comes
@@ -30,6 +33,22 @@ type Turn struct {
 
 	scratch []byte // where the outcomes are written, one turn of a lane after the other
 }
+
+// LotEnd is what became of a lot: a claim that is in flight as a whole, which costs Redis
+// next to nothing. Only plain tasks that nobody waits for stay in one.
+type LotEnd struct {
+	Lot    Lot
+	Broken bool // something else has become of one of its tasks: those that are over are among the turn's Ends, from now on all are by themselves
+}
+
+// Lot names a lot: the turn that claimed it.
+type Lot struct {
+	Lane   int
+	Number uint64
+}
+
+// name is that of the lot in its consumer's hash.
+func (l Lot) name() string { return fmt.Sprintf("%d:%017d", l.Lane, l.Number) }
 
 // End is what became of one task.
 type End struct {
@@ -66,8 +85,8 @@ func (n *Next) note() string {
 	return Note{Level: level(n.Priority)}.String()
 }
 
-// unwanted reports whether the task is done and nobody is to be told.
-func (e *End) unwanted() bool {
+// Unwanted reports whether the task is done and nobody is to be told.
+func (e *End) Unwanted() bool {
 	return e.Verdict == queue.VerdictDone && e.Outcome == nil && e.ReplyTo == ""
 }
 
@@ -139,6 +158,8 @@ type TurnReply struct {
 	Alone   bool           // the one task is to run without neighbours
 	Drain   bool           // a task waits for this consumer to become empty
 	Open    bool           // nobody else hears of what comes: the turn that was announced must be taken
+	Lot     bool           // they are a lot, named by the turn
+	Unknown []int          // Lots, by their index, that are none any more: tell of their tasks by Ends
 	Stale   []queue.TaskID // Ends that were refused: not this consumer's tasks (any more)
 	Watched []queue.TaskID // Ends that were put off: somebody waits, send the outcome
 }
@@ -162,19 +183,27 @@ func (t *Turn) args() []any {
 	for _, f := range [...]struct {
 		set  bool
 		flag byte
-	}{{t.Empty, 'e'}, {t.Listens, 'l'}, {t.Quiet, 'q'}, {t.Resync, 's'}, {t.Returns, 'o'}} {
+	}{{t.Empty, 'e'}, {t.Listens, 'l'}, {t.Quiet, 'q'}, {t.Resync, 's'}, {t.Returns, 'o'}, {t.Whole, 'w'}} {
 		if f.set {
 			flags = append(flags, f.flag)
 		}
 	}
 	l := t.Line
-	args := make([]any, 0, 16+len(t.Ends)+8)
+	args := make([]any, 0, 16+len(t.Ends)+2*len(t.Lots)+8)
 	args = append(args, "EVALSHA", turnScript.sha, 2, l.base, l.root,
-		t.Consumer, t.Lane, t.Number, t.Want, flags, t.Lease.Milliseconds(), l.Group, 0)
+		t.Consumer, t.Lane, t.Number, t.Want, flags, t.Lease.Milliseconds(), l.Group, len(t.Lots))
+	for _, e := range t.Lots {
+		how := "f"
+		if e.Broken {
+			how = "u"
+		}
+		args = append(args, e.Lot.name(), how)
+	}
+	args = append(args, 0)
 	countAt := len(args) - 1
 	plain := 0
 	for i := range t.Ends {
-		if e := &t.Ends[i]; e.unwanted() {
+		if e := &t.Ends[i]; e.Unwanted() {
 			args = append(args, (*idArg)(&e.ID))
 			plain++
 		}
@@ -191,7 +220,7 @@ func (t *Turn) args() []any {
 		e := &t.Ends[i]
 		switch e.Verdict {
 		case queue.VerdictDone, queue.VerdictCancel, queue.VerdictExpire:
-			if e.unwanted() || e.inRow {
+			if e.Unwanted() || e.inRow {
 				continue
 			}
 			args = append(args, "R", e.ID[:], e.ReplyTo, ceilMillis(e.Keep), t.wire(e))
@@ -299,14 +328,15 @@ func parseTurn(r []string) (*TurnReply, error) {
 	if len(r) == 1 && r[0] == "lapsed" {
 		return nil, ErrLapsed
 	}
-	if len(r) < 8 {
+	if len(r) < 9 {
 		return nil, badReply("turn", r)
 	}
-	reply := &TurnReply{Wake: -1, Alone: r[3] == "a", Drain: r[3] == "w", Open: r[3] == "o"}
-	var counts [5]int
-	for i, at := range [...]int{1, 4, 5, 6, 7} {
+	given, lot := strings.CutSuffix(r[3], "l")
+	reply := &TurnReply{Wake: -1, Alone: given == "a", Drain: given == "w", Open: given == "o", Lot: lot}
+	var counts [6]int
+	for i, at := range [...]int{1, 4, 5, 6, 7, 8} {
 		v, err := strconv.Atoi(r[at])
-		if err != nil || v < 0 || i > 1 && v > len(r)-8 {
+		if err != nil || v < 0 || i > 1 && v > len(r)-9 {
 			return nil, badReply("turn", r)
 		}
 		counts[i] = v
@@ -319,12 +349,12 @@ func parseTurn(r []string) (*TurnReply, error) {
 		}
 		reply.Wake = time.Duration(ms) * time.Millisecond
 	}
-	claimed, stale, watched, entries := counts[1], counts[2], counts[3], counts[4]
-	told := len(r) - stale - watched
-	if told < 8 {
+	claimed, stale, watched, unknown, entries := counts[1], counts[2], counts[3], counts[4], counts[5]
+	told := len(r) - stale - watched - unknown
+	if told < 9 {
 		return nil, badReply("turn", r)
 	}
-	body, rest := r[8:told], r[told:]
+	body, rest := r[9:told], r[told:]
 	var err error
 	if entries > 0 {
 		reply.Tasks, err = arrived(body, entries, claimed)
@@ -335,7 +365,14 @@ func parseTurn(r []string) (*TurnReply, error) {
 		return nil, err
 	}
 	reply.Stale = ids(rest[:stale])
-	reply.Watched = ids(rest[stale:])
+	reply.Watched = ids(rest[stale : stale+watched])
+	for _, s := range rest[stale+watched:] {
+		i, err := strconv.Atoi(s)
+		if err != nil || i < 1 {
+			return nil, badReply("turn", r)
+		}
+		reply.Unknown = append(reply.Unknown, i-1)
+	}
 	return reply, nil
 }
 

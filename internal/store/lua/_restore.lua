@@ -5,6 +5,7 @@
 -- with no neighbour that it could take along. Returns how many tasks went back.
 local function restore(line, consumer, crashed)
   drain_inbox(line, consumer)
+  spread(line, consumer)
   local run = line .. 'run:' .. consumer
   local back = 0
   for _, id in ipairs(redis.call('HKEYS', run)) do

@@ -16,6 +16,9 @@
 --@include _ring
 --@include _inbox
 --@include _outlive
+--@include _unpacked
+--@include _lots
+--@include _spread
 --@include _restore
 local line, me = KEYS[1], ARGV[1]
 local alive = line .. 'alive'

@@ -18,16 +18,28 @@
 --@include _long
 --@include _tell
 --@include _outlive
+--@include _unpacked
+--@include _lots
+--@include _spread
 local line, me = KEYS[1], ARGV[1]
 redis.call('ZREM', line .. 'alive', '') -- allowed on a full Redis, and allows the rest
+if me ~= '' then spread(line, me) end
 local n = (#ARGV - 1) / 5
 local ids = {}
 for i = 1, n do ids[i] = ARGV[5 * i - 3] end
 local msgs = redis.call('HMGET', line .. 'tasks', unpack(ids))
 
 -- Who has them: in flight, or taken off the bell.
-local holder, inbox = {}, {}
-for _, c in ipairs(me ~= '' and {me} or redis.call('ZRANGE', line .. 'alive', 0, -1)) do
+local everybody = me ~= '' and {me} or redis.call('ZRANGE', line .. 'alive', 0, -1)
+local wanted = {}
+for i = 1, n do
+  if not msgs[i] then wanted[ids[i]] = true end
+end
+local holder, inbox = in_lots(line, next(wanted) and everybody or {}, wanted), {}
+for i = 1, n do
+  if holder[ids[i]] then msgs[i] = '' end
+end
+for _, c in ipairs(everybody) do
   local held = redis.call('HMGET', line .. 'run:' .. c, unpack(ids))
   for i = 1, n do
     if held[i] then holder[ids[i]] = c end

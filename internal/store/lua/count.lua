@@ -4,6 +4,7 @@
 -- ARGV 1 group, '' for a list
 -- Returns {ready, scheduled (with those to be retried), running, dead, consumers}.
 -- Moves no task.
+--@include _lotted
 local line = KEYS[1]
 local ready = 0
 for _, e in ipairs(redis.call('LRANGE', line .. 'bell', 0, -1)) do
@@ -35,6 +36,7 @@ for _, c in ipairs(alive) do
   for _, k in ipairs(redis.call('HKEYS', line .. 'run:' .. c)) do
     if #k == 16 then running = running + 1 end
   end
+  running = running + lotted(line, c)
   if redis.call('TYPE', line .. 'taken:' .. c).ok == 'list' then
     for _, e in ipairs(redis.call('LRANGE', line .. 'taken:' .. c, 0, -1)) do
       if #e > 16 then running = running + 1 end

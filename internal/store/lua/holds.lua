@@ -3,6 +3,7 @@
 -- ARGV 1 consumer
 -- Returns {'alive' or 'gone', or '' if it has nothing, how many tasks}.
 -- Moves no task.
+--@include _lotted
 local run, taken = KEYS[1] .. 'run:' .. ARGV[1], KEYS[1] .. 'taken:' .. ARGV[1]
 local n = 0
 if redis.call('TYPE', taken).ok == 'list' then
@@ -14,4 +15,4 @@ if redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1]) then return {'alive', '0'} 
 for _, id in ipairs(redis.call('HKEYS', run)) do
   if #id == 16 then n = n + 1 end
 end
-return {'gone', tostring(n)}
+return {'gone', tostring(n + lotted(KEYS[1], ARGV[1]))}

@@ -10,6 +10,9 @@
 --@include _ring
 --@include _inbox
 --@include _outlive
+--@include _unpacked
+--@include _lots
+--@include _spread
 --@include _restore
 redis.call('ZREM', KEYS[1] .. 'alive', '') -- allowed on a full Redis, and allows the rest
 if not redis.call('ZSCORE', KEYS[1] .. 'alive', ARGV[1])

@@ -6,11 +6,15 @@
 -- though its message has a time to run at that is to come is scheduled, in a bundle.
 -- Moves no task.
 --@include _note
+--@include _unpacked
+--@include _lots
 local line, id = KEYS[1], ARGV[1]
 local kept = redis.call('GET', KEYS[2] .. 'result:' .. id)
 local msg = redis.call('HGET', line .. 'tasks', id)
 if not msg then
   if kept then return {'kept', '', '', kept, '', ''} end
+  local who, msgs = in_lots(line, redis.call('ZRANGE', line .. 'alive', 0, -1), {[id] = true})
+  if who[id] then return {'running', msgs[id], '', '', who[id], ''} end
   return {redis.call('EXISTS', line .. 'arrivals') == 1 and 'maybe' or '', '', '', '', '', ''}
 end
 local note = redis.call('HGET', line .. 'notes', id) or ''

@@ -19,6 +19,9 @@
 --@include _ring
 --@include _inbox
 --@include _outlive
+--@include _unpacked
+--@include _lots
+--@include _spread
 --@include _restore
 --@include _places
 local line, root, what, it = KEYS[1], KEYS[2], ARGV[1], ARGV[2]

@@ -6,10 +6,13 @@
 -- Moves no task.
 -- Replay: an address that is told twice is told the same.
 --@include _watch
+--@include _unpacked
+--@include _lots
 local line, root, id, addr = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local kept = redis.call('GET', root .. 'result:' .. id)
 if kept then return {'kept', kept} end
-if redis.call('HEXISTS', line .. 'tasks', id) == 0 and redis.call('HEXISTS', root .. 'tasks', id) == 0 then
+if redis.call('HEXISTS', line .. 'tasks', id) == 0 and redis.call('HEXISTS', root .. 'tasks', id) == 0
+  and not in_lots(line, redis.call('ZRANGE', line .. 'alive', 0, -1), {[id] = true})[id] then
   return {redis.call('EXISTS', root .. 'arrivals') == 1 and 'maybe' or 'gone', ''}
 end
 if redis.call('ZSCORE', line .. 'dead', id) then

@@ -6,7 +6,11 @@
 -- number of bytes is on record.
 -- Moves no task.
 -- Replay: what was added is not added again.
+--@include _unpacked
+--@include _lots
+--@include _spread
 local line, me, id, had, part = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+spread(line, me)
 local mine = redis.call('HEXISTS', line .. 'run:' .. me, id) == 1
 local taken = line .. 'taken:' .. me
 if not mine and redis.call('TYPE', taken).ok == 'list' then -- it may have come over the bell

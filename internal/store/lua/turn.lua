@@ -5,9 +5,12 @@
 --      4 how many tasks to claim  5 flags: 'e' nothing is in flight here,
 --        'l' listens to the bell, 'q' takes no more tasks, 'o' takes its next turn in a
 --        moment, so that the arrivals may stay open for it,
---        's' claim, besides, all that came over the bell and is in flight
+--        's' claim, besides, all that came over the bell and is in flight,
+--        'w' claim arrivals as a lot
 --      6 lease ms  7 group, '' for a list
---      8 n, done without an outcome for anybody: n * id
+--      8 f, lots: f * (name, 'f' when all of its tasks are done without an outcome for
+--        anybody, 'u' when what else is told is about one of its tasks)
+--      then n, done without an outcome for anybody: n * id
 --      then r, rows of finished tasks whose outcomes are for one address and not
 --      kept: r * (reply address, k, k * id, their outcomes one behind the other), each
 --      of which is taken as a whole or put off
@@ -21,11 +24,11 @@
 --        N another task follows: id its own, fresh one, x delay ms, y its note, blob message
 --        D drop what the task has on record
 -- Returns {'ok', now (0 if it did not matter), ms until something is due or '', flags, k claimed, s stale,
---   w watched, e entries, k * (id, message) or, if e is not 0, e entries of arrivals that
---   hold these, k notes if any has one, s ids, w ids} or
+--   w watched, u unknown, e entries, k * (id, message) or, if e is not 0, e entries of
+--   arrivals that hold these, k notes if any has one, s ids, w ids, u numbers of lots} or
 --   {'lapsed'}, or {'late'} to a turn that comes by a connection that was given up
 --   and that a later turn has passed. The flags: 'a' the task is to run alone, 'w' a task waits for this
---   consumer to become empty. Stale tasks were not this consumer's to finish. A
+--   consumer to become empty, 'o' the arrivals are open for it, 'l' the tasks are a lot. Stale tasks were not this consumer's to finish. A
 --   watched task was not finished: somebody waits for it, or one of its row was
 --   stale or is waited for; send its outcome by itself.
 -- Moves: ready, scheduled, retry -> running; running -> any; unknown -> ready or
@@ -41,6 +44,8 @@
 --@include _outlive
 --@include _unpacked
 --@include _accept
+--@include _lots
+--@include _spread
 --@include _behind
 local many = 32 -- tasks in one claim, after which the arrivals stay open
 local line, root, me, lane, seq = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
@@ -48,7 +53,7 @@ local want, flags, group = tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local run, tasks, notes = line .. 'run:' .. me, line .. 'tasks', line .. 'notes'
 local token = lane .. ':' .. seq
 
-local signed = redis.call('HMGET', run, '#', '#' .. lane)
+local signed = redis.call('HMGET', run, '#', '#' .. lane, '#l')
 if not signed[1] then return {'lapsed'} end
 local last = tonumber(signed[2] or 0)
 if last > tonumber(seq) then return {'late'} end
@@ -149,9 +154,46 @@ local function finish(first, last, whole)
   return #mine > 0
 end
 
-local n = tonumber(ARGV[8])
-local at = 9 + n
-if n > 0 then finish(9, at - 1, false) end
+-- Lots. A turn that is sent again has not found the same ones as before.
+local lots, listed_lots = {}, signed[3] or ''
+for name, k in string.gmatch(listed_lots, '(%S+) (%d+)') do
+  lots[#lots + 1] = name
+  lots[name] = k
+end
+local unknown, over = {}, {}
+local f = tonumber(ARGV[8])
+if again and lots[1] then
+  spread(line, me)
+  lots, listed_lots = {}, ''
+end
+if again and f > 0 then
+  local said = redis.call('HGET', run, '#u' .. lane) or ''
+  local turn, which = string.match(said, '^(%d+) (.*)$')
+  if turn == seq then
+    for i in string.gmatch(which, '%d+') do unknown[#unknown + 1] = i end
+  end
+elseif f > 0 then
+  for i = 1, f do
+    local name = ARGV[7 + 2 * i]
+    if ARGV[8 + 2 * i] == 'u' then
+      spread_lot(line, me, name)
+    elseif lots[name] and watching then -- maybe for one of them
+      spread_lot(line, me, name)
+      unknown[#unknown + 1] = i
+    elseif lots[name] then
+      over[#over + 1] = '#l' .. name
+    else
+      unknown[#unknown + 1] = i
+    end
+    lots[name] = nil
+  end
+  if #over > 0 then redis.call('HDEL', run, unpack(over)) end
+  if #unknown > 0 then redis.call('HSET', run, '#u' .. lane, seq .. ' ' .. table.concat(unknown, ' ')) end
+end
+local at = 9 + 2 * f
+local n = tonumber(ARGV[at])
+at = at + 1 + n
+if n > 0 then finish(at - n, at - 1, false) end
 local r = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, r do
@@ -264,6 +306,7 @@ for id in pairs(fresh) do redis.call('HSET', run, id, 'b') end
 -- 2. What this consumer takes: a task that is to run alone, or else what is on the
 -- bell, then what is ready, by level.
 local ids, msgs, given = {}, {}, ''
+local lot -- how many tasks were claimed as one
 local whole, covered = {}, 0 -- entries of arrivals, and how many of the ids are theirs
 local function take(list)
   local n = #ids
@@ -326,6 +369,43 @@ if claims then
   end
 end
 
+-- Takes entries of arrivals as a lot: nothing is made of them but one field. Returns false,
+-- and has done nothing, if there is anything unusual about them.
+local function take_lot(got)
+  local byte, sub = string.byte, string.sub
+  local last, n, places = {}, 0, 0
+  if redis.call('EXISTS', root .. 'settled') == 1 then return false end
+  for _, e in ipairs(got) do
+    if #e > 18 then
+      local space = string.find(e, ' ', 19, true)
+      local number, tasks = tonumber(sub(e, 1, 16)), tonumber(sub(e, 17, 18), 16)
+      if not (space and number and tasks) or tasks == 0 or places > 0 then return false end
+      local from, at = sub(e, 19, space - 1), space + 1
+      number = number - 1e15
+      if number <= (last[from] or came(root, from)) then return false end
+      last[from] = number
+      for _ = 1, tasks do
+        local high, low = byte(e, at + 16, at + 17)
+        if not low then return false end
+        at = at + 18 + 256 * high + low
+      end
+      if at ~= #e + 1 then return false end
+      n, places = n + tasks, tasks - 1
+      whole[#whole + 1] = e
+    elseif e == '' then
+      if places > 0 then places = places - 1 end
+    else
+      return false
+    end
+  end
+  if n < 2 or n > want and (want < 2 * many or places == 0) then return false end
+  if places > 0 then redis.call('LPOP', root .. 'arrivals', places) end
+  for from, number in pairs(last) do passed(root, from, number) end
+  if redis.call('EXISTS', root .. 'arrivals') == 0 then outlive(root) end
+  lot = n
+  return true
+end
+
 -- Of what came in one entry there may be more than there is room for: the rest goes
 -- before all the others.
 local function take_arrived(entries)
@@ -357,6 +437,10 @@ local function pop(list)
     if not got then return end
     if list == 'arrivals' then
       if returns and #got < room then redis.call('RPUSH', line .. 'arrivals', '') end
+      if #ids == 0 and not (timed or rare) and string.find(flags, 'w', 1, true) and not string.find(flags, 's', 1, true) then
+        if take_lot(got) then return end
+        whole = {}
+      end
       take_arrived(got)
     else
       take(got)
@@ -477,7 +561,7 @@ if returns and claims and not coming and #ids >= many then
   outlive(line)
 end
 
-local k = #ids
+local k = lot or #ids
 if string.find(flags, 's', 1, true) then
   local lost = {}
   local all = redis.call('HGETALL', run)
@@ -488,9 +572,24 @@ if string.find(flags, 's', 1, true) then
 end
 if not again then
   local mark = {'#' .. lane, seq}
-  for i = 1, k do
+  for i = 1, lot and 0 or k do
     mark[2 * i + 1] = ids[i]
     mark[2 * i + 2] = token
+  end
+  local list = {}
+  for _, name in ipairs(lots) do
+    if lots[name] then list[#list + 1] = name .. ' ' .. lots[name] end
+  end
+  if lot then
+    local name = lane .. ':' .. string.rep('0', 17 - #seq) .. seq
+    list[#list + 1] = name .. ' ' .. lot
+    mark[#mark + 1] = '#l' .. name
+    mark[#mark + 1] = packed(whole)
+  end
+  list = table.concat(list, ' ')
+  if list ~= listed_lots then
+    mark[#mark + 1] = '#l'
+    mark[#mark + 1] = list
   end
   for i = 1, #mark, 1000 do redis.call('HSET', run, unpack(mark, i, math.min(i + 999, #mark))) end
 else
@@ -551,14 +650,15 @@ elseif open and want > 0 then
 end
 if more > 0 or passes then ring(line, math.max(more, 1)) end
 
-k = #ids
-if noted or covered ~= k then whole = {} end
-local out = {'ok', (noted or now > 0) and string.format('%.0f', clock()) or '0', wake, given, k, #stale, #watched, #whole}
+k = lot or #ids
+if not lot and (noted or covered ~= k) then whole = {} end
+if lot then given = given .. 'l' end
+local out = {'ok', (noted or now > 0) and string.format('%.0f', clock()) or '0', wake, given, k, #stale, #watched, #unknown, #whole}
 if #whole > 0 then -- as they are: a few long strings cost less than two for each task
-  for i = 1, #whole do out[8 + i] = whole[i] end
+  for i = 1, #whole do out[9 + i] = whole[i] end
 else
   for i = 1, k do
-    out[7 + 2 * i], out[8 + 2 * i] = ids[i], msgs[i]
+    out[8 + 2 * i], out[9 + 2 * i] = ids[i], msgs[i]
   end
 end
 if k > 0 and noted then
@@ -569,4 +669,5 @@ if k > 0 and noted then
 end
 for _, id in ipairs(stale) do out[#out + 1] = id end
 for _, id in ipairs(watched) do out[#out + 1] = id end
+for _, i in ipairs(unknown) do out[#out + 1] = tostring(i) end
 return out
