@@ -20,8 +20,8 @@ import (
 // delivery is one task in the hands of this worker, from its claim to its end.
 type delivery struct {
 	port    *port
-	life    int // the incarnation of the port that claimed it
-	lot     *lot
+	life    int  // the incarnation of the port that claimed it
+	lot     *lot // nil if it was claimed by itself
 	claimed *store.Claimed
 	now     int64          // the server's clock when it was claimed; 0 if not known
 	msg     *queue.Message // from messages, since parse until finish; owned by Run
@@ -111,8 +111,11 @@ func (d *delivery) Run() {
 // parse reads the message. What cannot be read is dead: it stays where a person
 // can look at it, and holds nobody up.
 func (d *delivery) parse() error {
-	m := messages.Get().(*queue.Message)
-	d.msg = m
+	m := d.msg
+	if m == nil { // else it was read before, and then called off
+		m = messages.Get().(*queue.Message)
+		d.msg = m
+	}
 	var err error
 	if n := len(d.claimed.Wire); n > d.port.w.cfg.MaxMessage {
 		err = fmt.Errorf("%w: the message has %d bytes, the limit is %d; raise consumer.Config.MaxMessage", queue.ErrTooLarge, n, d.port.w.cfg.MaxMessage)
