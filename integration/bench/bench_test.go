@@ -93,7 +93,7 @@ func TestSmoke(t *testing.T) {
 
 // forPools tells the cases of the pools from those of the queues.
 func forPools(caseName string) bool {
-	for _, kind := range []string{"map-", "imap-", "calls", "memory", "local"} {
+	for _, kind := range []string{"map-", "imap-", "calls", "memory", "local", "lock", "isolated-"} {
 		if strings.HasPrefix(caseName, kind) {
 			return true
 		}
@@ -147,7 +147,7 @@ func TestReport(t *testing.T) {
 	}
 	printTargets(&goals, r)
 	lines := strings.Split(strings.TrimSpace(goals.String()), "\n")
-	if last := lines[len(lines)-1]; last != "1 of 29 targets reached" {
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("1 of %d targets reached", len(targets())) {
 		t.Errorf("last line %q", last)
 	}
 	for _, want := range []string{"drain (10) against asynq at least 15 x 20 x ok", "drain (10) against BullMQ at least 8 x 6 x short"} {

@@ -117,7 +117,11 @@ func dueCase(ctx context.Context, e env, n int) (measures, error) {
 		return nil, err
 	}
 	var m measures
-	for range dueRepeats {
+	repeats := dueRepeats
+	if e.mode.quick {
+		repeats = 1
+	}
+	for range repeats {
 		var err error
 		if m, err = e.due(ctx, n); err != nil {
 			return nil, err

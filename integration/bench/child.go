@@ -98,12 +98,18 @@ func (c crew) stop() error {
 	var errs []error
 	for _, cmd := range c {
 		late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && !terminated(cmd) {
 			errs = append(errs, fmt.Errorf("a worker process ended: %w", err))
 		}
 		late.Stop()
 	}
 	return errors.Join(errs...)
+}
+
+// terminated tells a process that was told to end before it was ready to be told so.
+func terminated(cmd *exec.Cmd) bool {
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGTERM
 }
 
 func childCommand(job childJob) (*exec.Cmd, error) {

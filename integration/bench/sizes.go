@@ -28,7 +28,7 @@ func submitSize(system string, m mode) int {
 func submitOneSize(system string, m mode) int {
 	switch system {
 	case "asynq", "bullmq":
-		return scale(30_000, m, 5)
+		return scale(30_000, m, 10)
 	}
 	return scale(60_000, m, 6)
 }
@@ -36,7 +36,7 @@ func submitOneSize(system string, m mode) int {
 func bulkSize(system string, m mode) int {
 	switch system {
 	case "bullmq":
-		return scale(60_000, m, 2)
+		return scale(60_000, m, 4)
 	case "raw", "rawlist":
 		return scale(500_000, m, 2)
 	}
@@ -46,7 +46,7 @@ func bulkSize(system string, m mode) int {
 func drainSize(system string, m mode) int {
 	switch system {
 	case "asynq", "bullmq":
-		return scale(50_000, m, 4)
+		return scale(50_000, m, 8)
 	}
 	return scale(100_000, m, 1)
 }
@@ -54,7 +54,7 @@ func drainSize(system string, m mode) int {
 func awaitSize(system string, m mode) int {
 	switch system {
 	case "asynq", "bullmq":
-		return scale(30_000, m, 3)
+		return scale(30_000, m, 6)
 	}
 	return scale(100_000, m, 1)
 }
@@ -64,11 +64,11 @@ func latencySize(system string, m mode) int {
 	case m.tiny:
 		return 5
 	case system == "asynq" && m.quick:
-		return 2 // each takes about a second
+		return 1 // it takes about a second
 	case system == "asynq":
 		return 20
 	case m.quick:
-		return 250
+		return 150
 	}
 	return 2000
 }
@@ -107,7 +107,7 @@ func idleSize(system string, m mode) int {
 	case m.quick && system == "cenote":
 		return 10
 	case m.quick:
-		return 5
+		return 3
 	}
 	return 20
 }
@@ -117,7 +117,7 @@ func backlogSize(system string, m mode) int {
 	switch system {
 	case "cenote", "raw":
 		if m.quick {
-			return scale(300_000, m, 1)
+			return scale(150_000, m, 1)
 		}
 		return scale(1_000_000, m, 1)
 	case "asynq", "bullmq":
@@ -133,7 +133,7 @@ func dueSize(system string, m mode) int {
 	case "cenote":
 		return scale(100_000, m, 1)
 	case "asynq", "bullmq":
-		return scale(100_000, m, 8)
+		return scale(100_000, m, 16)
 	}
 	return 0
 }
@@ -143,7 +143,7 @@ func mapSize(chunk int) func(string, mode) int {
 	return func(_ string, m mode) int {
 		switch chunk {
 		case 1:
-			return scale(1_000_000, m, 20)
+			return scale(1_000_000, m, 40)
 		case 10:
 			return scale(1_000_000, m, 5)
 		}
@@ -151,7 +151,7 @@ func mapSize(chunk int) func(string, mode) int {
 	}
 }
 
-func callsSize(_ string, m mode) int { return scale(100_000, m, 4) }
+func callsSize(_ string, m mode) int { return scale(100_000, m, 8) }
 
 func memorySize(_ string, m mode) int { return scale(10_000_000, m, 10) }
 
